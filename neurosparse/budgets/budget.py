@@ -1,0 +1,177 @@
+"""The budget: what each target gives, and its JSON file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from neurosparse.budgets.allocator import exact_counts
+from neurosparse.errors import BudgetError, FormatError
+from neurosparse.files import read_json, write_text
+
+FORMAT = "neurosparse.budget"
+VERSION = 1
+Kind = Literal["sparsity", "heads", "neurons", "experts", "rank", "tokens", "bits"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BudgetTarget(_Strict):
+    """One target: module path, parameters, and what it gives (a rate for ``sparsity``)."""
+
+    name: str
+    size: int = Field(gt=0)
+    value: float
+
+
+class Rule(_Strict):
+    """Which rule decided, with which options, from which profile."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    profile_sha256: str | None = None
+
+
+class Total(_Strict):
+    """The total asked and the total that the targets add up to."""
+
+    asked: float
+    kept: float
+    weight: str = "parameters"
+
+
+class ModelIdentity(_Strict):
+    """Name of a model and the SHA-256 of its sorted parameter names and shapes."""
+
+    name: str
+    sha256: str
+
+
+class Budget(_Strict):
+    """What every target gives, for one kind of thing.
+
+    Values are rates in [0, 1] for ``sparsity``: the share of the target's parameters that goes.
+    The file is described in docs/budget-format.md.
+    """
+
+    kind: Kind = "sparsity"
+    model: ModelIdentity | None = None
+    rule: Rule
+    total: Total
+    targets: list[BudgetTarget]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Budget:
+        names = [target.name for target in self.targets]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("a budget needs targets with different names")
+        if self.kind == "sparsity":
+            wrong = [t.name for t in self.targets if not 0 <= t.value <= 1]
+            if wrong:
+                raise ValueError(f"the rate of {wrong[0]} is not in [0, 1]")
+            if abs(self.mean() - self.total.kept) > 1e-9:
+                raise ValueError(f"the targets' mean is {self.mean()!r}, not {self.total.kept!r}")
+        return self
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Values, array of shape (targets,)."""
+        return np.array([target.value for target in self.targets])
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Parameters of the targets, array of shape (targets,)."""
+        return np.array([target.size for target in self.targets], np.int64)
+
+    def mean(self) -> float:
+        """Mean of the values weighted by size."""
+        return float(np.average(self.rates, weights=self.sizes))
+
+    def rate_of(self, name: str) -> float:
+        """Value of one target.
+
+        Raises
+        ------
+        BudgetError
+            The budget has no such target.
+        """
+        for target in self.targets:
+            if target.name == name:
+                return target.value
+        raise BudgetError("look up a rate", found=f"target {name!r}",
+                          expected="one of the budget's targets")
+
+    def counts(self) -> dict[str, int]:
+        """Entries to take from each target: whole numbers that add up to the rounded total."""
+        total = round(self.total.kept * int(self.sizes.sum()))
+        counts = exact_counts(self.rates, self.sizes, total)
+        return {t.name: int(c) for t, c in zip(self.targets, counts, strict=True)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object of docs/budget-format.md."""
+        return {"format": FORMAT, "version": VERSION, **self.model_dump()}
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, whole or not at all; one target a line."""
+        whole = self.as_dict()
+        targets = whole.pop("targets")
+        head = json.dumps(whole, indent=1, ensure_ascii=False)[:-2]
+        lines = ",\n  ".join(json.dumps(target, ensure_ascii=False) for target in targets)
+        write_text(path, f'{head},\n "targets": [\n  {lines}]\n}}\n')
+
+    @classmethod
+    def read(cls, path: str | Path, *, kind: Kind | None = None) -> Budget:
+        """Read a budget file; ``kind`` picks one where the file holds several.
+
+        Raises
+        ------
+        InputError
+            No such file.
+        FormatError
+            Not a budget, an unknown version, unknown names, or several budgets and no ``kind``.
+        """
+        found = read_budgets(path)
+        if kind is not None:
+            found = [budget for budget in found if budget.kind == kind]
+        if len(found) != 1:
+            raise FormatError(f"read {path}", found=f"{len(found)} budgets of kind {kind or 'any'}",
+                              expected="one", mend="Name the kind.")
+        return found[0]
+
+
+def read_budgets(path: str | Path) -> list[Budget]:
+    """All budgets of a file: one object, or a list of them under ``budgets``.
+
+    Raises
+    ------
+    InputError
+        No such file.
+    FormatError
+        Not a budget, an unknown version, or unknown names.
+    """
+    raw = read_json(path)
+    objects = raw["budgets"] if isinstance(raw, dict) and set(raw) == {"budgets"} else [raw]
+    found = []
+    for item in objects:
+        if not isinstance(item, dict) or item.get("format") != FORMAT:
+            raise FormatError(f"read {path}", found="another kind of file",
+                              expected=f'"format": "{FORMAT}"')
+        if item.get("version") != VERSION:
+            raise FormatError(f"read {path}", found=f"version {item.get('version')!r}",
+                              expected=f"version {VERSION}", mend="A newer neurosparse wrote it?")
+        fields = {k: v for k, v in item.items() if k not in ("format", "version")}
+        try:
+            found.append(Budget(**fields))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the budget"
+            raise FormatError(f"read {path}", found=f"{where}: {first['msg']}",
+                              expected="the fields of docs/budget-format.md") from error
+    return found

@@ -1,0 +1,99 @@
+"""The rules by name, and ``allocate``, which turns a profile into a budget by one of them.
+
+A new rule is a new small file with a function ``rates(profile, sparsity, *, options)`` and one
+line in ``RULES``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurosparse.budgets.allocator import exact_mean
+from neurosparse.budgets.arithmetic import arithmetic_rates
+from neurosparse.budgets.budget import Budget, BudgetTarget, ModelIdentity, Rule, Total
+from neurosparse.budgets.profile import Profile
+from neurosparse.budgets.uniform import uniform_rates
+from neurosparse.errors import BudgetError
+
+RULES: dict[str, Callable[..., NDArray[np.float64]]] = {
+    "uniform": uniform_rates,
+    "arithmetic": arithmetic_rates,
+}
+
+
+def check_sparsity(sparsity: float, operation: str = "allocate") -> float:
+    """Return ``sparsity`` if it is a rate in [0, 1).
+
+    Raises
+    ------
+    BudgetError
+        It is not.
+    """
+    if not isinstance(sparsity, (int, float)) or not 0 <= sparsity < 1:
+        raise BudgetError(operation, found=f"sparsity {sparsity!r}", expected="a rate in [0, 1)")
+    return float(sparsity)
+
+
+def check_options(rule: str, options: dict[str, Any]) -> None:
+    """Refuse an unknown rule, an option that it does not take, or one that it lacks.
+
+    Raises
+    ------
+    BudgetError
+        With the names that would have been right.
+    """
+    if rule not in RULES:
+        raise BudgetError("allocate", found=f"rule {rule!r}",
+                          expected="one of " + ", ".join(sorted(RULES)))
+    takes = {
+        name: parameter.default is inspect.Parameter.empty
+        for name, parameter in inspect.signature(RULES[rule]).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    wrong = [name for name in options if name not in takes]
+    missing = [name for name, needed in takes.items() if needed and name not in options]
+    if wrong or missing:
+        needed = sorted(name for name in takes if takes[name])
+        raise BudgetError(f"allocate with rule {rule!r}", found=f"options {sorted(options)}",
+                          expected=f"options {sorted(takes)}, of which {needed} are needed")
+
+
+def allocate(profile: Profile, sparsity: float, *, rule: str = "uniform", **options: Any) -> Budget:
+    """Decide what every target of a profile gives.
+
+    Parameters
+    ----------
+    profile
+        Measured by ``measure.profile``; sizes are enough for ``uniform`` and ``arithmetic``.
+    sparsity
+        Share of all parameters of the targets to take away, in [0, 1).
+    rule
+        A name in ``RULES``; its options follow by name (``step=0.008`` for ``arithmetic``).
+
+    Returns
+    -------
+    Budget
+        Its weighted mean is ``sparsity`` to 1e-12.
+
+    Raises
+    ------
+    BudgetError
+        Unknown rule, wrong options, sparsity outside [0, 1).
+    """
+    check_sparsity(sparsity)
+    check_options(rule, options)
+    rates = exact_mean(RULES[rule](profile, sparsity, **options), profile.sizes, sparsity)
+    return Budget(
+        kind="sparsity",
+        model=ModelIdentity(**profile.model) if profile.model else None,
+        rule=Rule(name=rule, options=options, profile_sha256=profile.sha256),
+        total=Total(asked=sparsity, kept=float(np.average(rates, weights=profile.sizes)),
+                    weight="parameters"),
+        targets=[BudgetTarget(name=name, size=int(size), value=float(rate))
+                 for name, size, rate in zip(profile.names, profile.sizes, rates, strict=True)],
+    )

@@ -1,0 +1,68 @@
+"""The application: commands, errors as one line, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import click
+import typer
+
+from neurosparse import __version__
+from neurosparse.cli import compress, evaluate, info, report
+from neurosparse.errors import NeurosparseError
+
+app = typer.Typer(
+    name="neurosparse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Measure how errors travel through a network, take away what may go, run what is left.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compress")(compress.command)
+app.command("eval")(evaluate.command)
+app.command("report")(report.command)
+app.command("info")(info.command)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True,
+                                 help="Show the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: exit code 2 for a wrong input, 130 for Ctrl-C, one line on stderr."""
+    debug = "--debug" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except NeurosparseError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"neurosparse: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    if code == 130:
+        print("neurosparse: interrupted; finished parts are kept, go on with --resume",
+              file=sys.stderr)
+    sys.stdout.flush()
+    # A pool of another library may still hold threads; the exit code must not wait for them.
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if os.environ.get("TRANSFORMERS_VERBOSITY") is None:
+    # Its advice concerns training; a user of the command line reads our lines.
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"

@@ -1,0 +1,112 @@
+"""``neurosparse compress``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from neurosparse.cli.progress import shown
+
+_Panel = "What to take, and how"
+_Texts = "Texts"
+_Run = "Run"
+
+
+def command(
+    model: Annotated[str, typer.Argument(
+        help="Folder or hub id, .gguf file, or alias (smollm2, gemma3-270m).")],
+    sparsity: Annotated[float, typer.Option(
+        help="Share of the blocks' weights to take away, in [0, 1).", rich_help_panel=_Panel)],
+    out: Annotated[str, typer.Option(help="Folder of the results.")] = "out",
+    method: Annotated[str, typer.Option(help="wanda or magnitude.", rich_help_panel=_Panel)]
+    = "wanda",
+    rule: Annotated[str, typer.Option(help="uniform or arithmetic.", rich_help_panel=_Panel)]
+    = "uniform",
+    step: Annotated[float | None, typer.Option(
+        help="Step of the arithmetic rule.", rich_help_panel=_Panel)] = None,
+    search_step: Annotated[bool, typer.Option(
+        "--search-step", help="Find the step on the selection text.", rich_help_panel=_Panel)]
+    = False,
+    values: Annotated[str, typer.Option(
+        help="bf16, fp16, fp32 or int8.", rich_help_panel=_Panel)] = "bf16",
+    exclude: Annotated[list[str] | None, typer.Option(
+        help="Glob pattern of linears to leave alone; may be repeated.",
+        rich_help_panel=_Panel)] = None,
+    export: Annotated[str | None, typer.Option(
+        help="dense: also write out/dense, for everybody else.", rich_help_panel=_Panel)] = None,
+    calibration: Annotated[str | None, typer.Option(
+        help="Text, JSON lines, or a datasets name; alone it is split.", rich_help_panel=_Texts)]
+    = None,
+    selection: Annotated[str | None, typer.Option(
+        help="Text on which choices are made.", rich_help_panel=_Texts)] = None,
+    report_text: Annotated[str | None, typer.Option(
+        help="Text of the reported perplexity.", rich_help_panel=_Texts)] = None,
+    windows: Annotated[int, typer.Option(help="Calibration windows.", rich_help_panel=_Texts)] = 32,
+    window_length: Annotated[int, typer.Option(help="Tokens.", rich_help_panel=_Texts)] = 512,
+    report_windows: Annotated[int, typer.Option(rich_help_panel=_Texts)] = 64,
+    selection_windows: Annotated[int, typer.Option(rich_help_panel=_Texts)] = 16,
+    dtype: Annotated[str, typer.Option(
+        help="float32, bfloat16, float16 or auto, in which the model computes.",
+        rich_help_panel=_Run)] = "float32",
+    device: Annotated[str, typer.Option(rich_help_panel=_Run)] = "cpu",
+    batch_size: Annotated[int, typer.Option(help="Windows a pass.", rich_help_panel=_Run)] = 8,
+    stream: Annotated[bool | None, typer.Option(
+        "--stream/--no-stream", help="Read blocks from disk one by one; by itself if memory is "
+        "short.", rich_help_panel=_Run)] = None,
+    seed: Annotated[int | None, typer.Option(
+        help="Draw the calibration windows by this seed; else the first.", rich_help_panel=_Run)]
+    = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with unfinished work.",
+                                         rich_help_panel=_Run)] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.",
+                                            rich_help_panel=_Run)] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will do and cost.",
+                                          rich_help_panel=_Run)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_Run)]
+    = False,
+    progress: Annotated[str, typer.Option(help="auto, lines or none.", rich_help_panel=_Run)]
+    = "auto",
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.",
+                                        rich_help_panel=_Run)] = False,
+) -> None:
+    """Prune, pack, evaluate and report: a real model in, a smaller one that works out."""
+    from neurosparse.cli.table import print_results
+    from neurosparse.pipeline import CompressOptions, compress, plan
+
+    options = CompressOptions(
+        model=model, sparsity=sparsity, out=out, method=method, rule=rule, step=step,
+        search_step=search_step, calibration=calibration, selection=selection,
+        report_text=report_text, windows=windows, window_length=window_length,
+        report_windows=report_windows, selection_windows=selection_windows, values=values,
+        exclude=tuple(exclude or ()), export=export, dtype=dtype, device=device,
+        batch_size=batch_size, stream=stream, seed=seed,
+    )
+    if dry_run:
+        estimate = plan(options).as_dict()
+        print(json.dumps(estimate, indent=2) if as_json else _plan_text(estimate))
+        return
+    arguments = options.as_dict()
+    with shown(progress) as see:
+        result = compress(arguments.pop("model"), arguments.pop("sparsity"), resume=resume,
+                          overwrite=overwrite, progress=see, **arguments)
+    if as_json:
+        print(json.dumps(result.results, indent=2))
+    else:
+        print_results(result.results, folder=out)
+
+
+def _plan_text(estimate: dict[str, object]) -> str:
+    model, seconds = estimate["model"], estimate["seconds"]
+    assert isinstance(model, dict) and isinstance(seconds, dict)
+    lines = [f"{model['name']} ({model['source']}): {model['parameters']:,} parameters, "
+             f"{model['pruned_parameters']:,} of them in {model['linears']} linears of "
+             f"{model['blocks']} blocks",
+             *(f"  {stage:<10} about {value:8.0f} s" for stage, value in seconds.items()),
+             f"  all        about {sum(seconds.values()):8.0f} s",
+             f"memory about {estimate['memory_bytes'] / 1e6:,.0f} MB"  # type: ignore[operator]
+             + (" (blocks read from disk one by one)" if estimate["streamed"] else ""),
+             f"disk   about {estimate['disk_bytes'] / 1e6:,.0f} MB",  # type: ignore[operator]
+             "Nothing was run or written."]
+    return "\n".join(lines)

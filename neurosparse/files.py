@@ -1,0 +1,134 @@
+"""Files are written whole or not at all: write beside, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from neurosparse.errors import FormatError, InputError, StorageError
+
+
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a full or read-only disk into one ``StorageError`` that names the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                f"write {path}", found="a full disk", expected="free space",
+                mend="Free some space or choose another folder with --out.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StorageError(
+                f"write {path}", found=os.strerror(error.errno), expected="a folder you may write",
+                mend="Choose another folder with --out.",
+            ) from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it onto ``path`` if the body succeeds.
+
+    Raises
+    ------
+    StorageError
+        The disk is full or the folder cannot be written.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    with translated_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield beside
+            _sync(beside)
+            os.replace(beside, target)
+            _sync(target.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_whole_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; it becomes ``path`` if the body succeeds.
+
+    A folder that was there before is replaced, and only at the very end.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    with translated_errors(target):
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        try:
+            yield beside
+            for file in beside.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            if target.exists():
+                os.replace(target, old)
+            os.replace(beside, target)
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text whole or not at all."""
+    with write_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON (sorted as given, two spaces, UTF-8) whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    InputError
+        The file does not exist.
+    FormatError
+        It is not JSON.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise InputError(f"read {source}", found="no such file", expected="a JSON file")
+    try:
+        return json.loads(source.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"read {source}", found=str(error), expected="JSON in UTF-8") from error
+
+
+def sha256(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    source = Path(path)
+    if source.is_file():
+        return source.stat().st_size
+    return sum(file.stat().st_size for file in source.rglob("*") if file.is_file())

@@ -1,0 +1,146 @@
+"""Evaluate one model, dense or packed; in this process, or alone in a fresh one.
+
+Peak memory can only be attributed in a process that does nothing else, so the main job evaluates
+each model by ``python -m neurosparse eval`` and reads its JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from neurosparse import kernels, sparse
+from neurosparse.errors import NeurosparseError
+from neurosparse.files import size_of, write_whole
+from neurosparse.measure import generation_speed, perplexity
+from neurosparse.models import load
+from neurosparse.progress import Progress, silent
+from neurosparse.records import peak_memory
+
+PROMPT = "The history of mathematics"
+
+
+def evaluate(
+    name: str,
+    tokens: torch.Tensor | None,
+    *,
+    prompt: torch.Tensor | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+    stream: bool = False,
+    sample: bool = True,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Load a model, time it, let it write, and measure its perplexity.
+
+    Parameters
+    ----------
+    name
+        A packed folder, or what ``models.load`` takes.
+    tokens : int64 tensor of shape (windows, length), optional
+        Windows for the perplexity; without them it is left out.
+    prompt : int64 tensor of shape (1, length), optional
+        Prompt of the timing; without it the timing is left out.
+
+    Returns
+    -------
+    dict
+        ``perplexity``, ``perplexity_stderr``, ``nll_by_window`` (nats a token), ``predictions``,
+        ``bytes``, ``peak_memory_bytes`` (loading and generating), ``libraries_memory_bytes``
+        (the same process before loading), ``prefill_tokens_per_s``, ``decode_tokens_per_s``,
+        ``decode_python_share``, ``loop``, ``load_s``, ``sample``.
+    """
+    found: dict[str, Any] = {"model": name, "libraries_memory_bytes": peak_memory()}
+    begin = time.perf_counter()
+    model, tokenizer, weights = _open(name, dtype, device, stream)
+    found |= {"load_s": time.perf_counter() - begin, "bytes": weights, "level": kernels.level(),
+              "threads": kernels.threads()}
+    if prompt is not None and not stream:
+        progress("time generation", 0, 1)
+        speed = generation_speed(model, prompt.to(device))
+        found |= {"prefill_tokens_per_s": speed.prefill, "decode_tokens_per_s": speed.decode,
+                  "decode_python_share": speed.python_share, "prompt_tokens": speed.prompt,
+                  "decode_steps": speed.steps, "loop": speed.loop}
+        progress("time generation", 1, 1)
+    if sample and tokenizer is not None and not stream:
+        found["sample"] = write_sample(model, tokenizer)
+    found["peak_memory_bytes"] = peak_memory()
+    if tokens is not None:
+        result = perplexity(model, tokens, progress=progress)
+        found |= {"perplexity": result.value, "perplexity_stderr": result.stderr,
+                  "nll_by_window": result.nll.tolist(), "predictions": result.predictions}
+    return found
+
+
+def _open(name: str, dtype: str, device: str, stream: bool) -> tuple[Any, Any, int]:
+    if sparse.is_packed(name):
+        from transformers import AutoTokenizer
+
+        model = sparse.load(name, dtype=dtype, device=device)
+        has = (Path(name) / "tokenizer_config.json").is_file()
+        weights = sum(size_of(file) for file in Path(name).glob("*.safetensors"))
+        return model, AutoTokenizer.from_pretrained(name) if has else None, weights
+    loaded = load(name, dtype=dtype, device=device, stream=stream)
+    return loaded.model, loaded.tokenizer, loaded.source.bytes
+
+
+def write_sample(model: Any, tokenizer: Any, *, prompt: str = PROMPT, tokens: int = 40
+                 ) -> dict[str, str]:
+    """Greedy continuation of a prompt: ``{"prompt": ..., "text": ...}``."""
+    inputs = tokenizer(prompt, return_tensors="pt").to(model.device)
+    inputs.pop("token_type_ids", None)
+    out = model.generate(**inputs, max_new_tokens=tokens, do_sample=False,
+                         pad_token_id=tokenizer.eos_token_id)
+    whole = tokenizer.decode(out[0], skip_special_tokens=True)
+    return {"prompt": prompt, "text": whole[len(prompt):] if whole.startswith(prompt) else whole}
+
+
+def write_windows(path: Path, **tensors: torch.Tensor) -> None:
+    """Windows for a process that evaluates alone."""
+    with write_whole(path) as beside:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside)
+
+
+def read_windows(path: str | Path) -> dict[str, torch.Tensor]:
+    """What ``write_windows`` wrote."""
+    return load_file(path)
+
+
+def evaluate_alone(name: str, windows: Path, arguments: Sequence[str], *,
+                   progress: Progress = silent) -> dict[str, Any]:
+    """``evaluate`` in a fresh process.
+
+    Raises
+    ------
+    NeurosparseError
+        With the other process's own last line.
+    """
+    command = [sys.executable, "-m", "neurosparse", "eval", name, "--tokens", str(windows),
+               "--json", "--progress", "lines", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as run:
+        assert run.stderr is not None and run.stdout is not None
+        last = ""
+        for line in run.stderr:
+            parts = line.rstrip("\n").split("\t")
+            if len(parts) == 4 and parts[0] == "progress":
+                progress(parts[1], int(parts[2]), int(parts[3]))
+            elif line.strip():
+                last = line.strip()
+        text = run.stdout.read()
+        code = run.wait()
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise NeurosparseError(f"evaluate {name}", found=f"exit code {code}: {last}",
+                               expected="a finished evaluation")
+    result: dict[str, Any] = json.loads(text)
+    return result

@@ -1,0 +1,91 @@
+"""What the main job is asked to do, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from neurosparse.budgets import RULES, check_options, check_sparsity
+from neurosparse.errors import InputError
+
+VALUES = ("bf16", "fp16", "fp32", "int8")
+DTYPES = ("float32", "bfloat16", "float16", "auto")
+METHODS = ("magnitude", "wanda")
+
+
+@dataclass(frozen=True)
+class CompressOptions:
+    """Options of ``compress``; the command line's options have the same names.
+
+    Raises
+    ------
+    InputError, BudgetError
+        A value is out of its range; the message names the option.
+    """
+
+    model: str
+    sparsity: float
+    out: str = "out"
+    method: str = "wanda"
+    rule: str = "uniform"
+    step: float | None = None
+    search_step: bool = False
+    calibration: str | None = None
+    selection: str | None = None
+    report_text: str | None = None
+    windows: int = 32
+    window_length: int = 512
+    report_windows: int = 64
+    selection_windows: int = 16
+    values: str = "bf16"
+    exclude: tuple[str, ...] = ()
+    export: str | None = None
+    dtype: str = "float32"
+    device: str = "cpu"
+    batch_size: int = 8
+    stream: bool | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.sparsity, "compress")
+        _one_of("method", self.method, METHODS)
+        _one_of("rule", self.rule, tuple(sorted(RULES)))
+        _one_of("values", self.values, VALUES)
+        _one_of("dtype", self.dtype, DTYPES)
+        if self.export is not None:
+            _one_of("export", self.export, ("dense",))
+        for name in ("windows", "report_windows", "selection_windows", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError("compress", found=f"{name} {getattr(self, name)}",
+                                 expected="at least 1")
+        if self.window_length < 2:
+            raise InputError("compress", found=f"window_length {self.window_length}",
+                             expected="at least 2 tokens")
+        if self.search_step:
+            if self.rule != "arithmetic" or self.step is not None:
+                raise InputError("compress", found="search_step with "
+                                 + (f"rule {self.rule!r}" if self.step is None else "a step"),
+                                 expected="rule 'arithmetic' and no step")
+        else:
+            check_options(self.rule, self.rule_options)
+
+    @property
+    def rule_options(self) -> dict[str, Any]:
+        """Options of the rule that were given."""
+        return {} if self.step is None else {"step": self.step}
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return Path(self.out)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All options by name."""
+        return asdict(self)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError("compress", found=f"{name} {value!r}",
+                         expected="one of " + ", ".join(known))

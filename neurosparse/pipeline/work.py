@@ -1,0 +1,103 @@
+"""The work folder: what is finished of a run, so that ``--resume`` can go on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from neurosparse.errors import InputError, ResumeError
+from neurosparse.files import read_json, translated_errors, write_json
+
+NAME = ".work"
+# What a finished run leaves in the folder; nothing of it appears before all of it is there.
+PRODUCTS = ("model", "dense", "profile.h5", "budget.json", "run.json", "report.html")
+
+
+class Work:
+    """``out/.work``: a fingerprint of the run, notes of finished stages, products in waiting.
+
+    Parameters
+    ----------
+    folder
+        The run's ``out``.
+    fingerprint
+        All that decides the result; a resumed run must have the same.
+    resume
+        Go on with what is there; start anew where nothing is.
+    overwrite
+        Discard what is there.
+
+    Raises
+    ------
+    InputError
+        The folder holds results or unfinished work, and neither was asked for.
+    ResumeError
+        The unfinished work belongs to another run.
+    """
+
+    def __init__(self, folder: Path, fingerprint: dict[str, Any], *, resume: bool = False,
+                 overwrite: bool = False) -> None:
+        self.out = folder
+        self.folder = folder / NAME
+        finished = any((folder / name).exists() for name in PRODUCTS)
+        if self.folder.exists() and not overwrite:
+            if not resume:
+                raise InputError(
+                    "compress", found=f"unfinished work in {folder}", expected="an empty folder",
+                    mend="Go on with --resume, or discard it with --overwrite.",
+                )
+            self._check(fingerprint)
+            return
+        if finished and not overwrite:
+            raise InputError(
+                "compress", found=f"results in {folder}", expected="an empty folder",
+                mend="Name another with --out, or replace them with --overwrite.",
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with translated_errors(folder):
+            self.folder.mkdir(parents=True)
+        write_json(self.folder / "fingerprint.json", fingerprint)
+
+    def _check(self, fingerprint: dict[str, Any]) -> None:
+        try:
+            before = read_json(self.folder / "fingerprint.json")
+        except InputError:
+            before = {}
+        differ = sorted(key for key in set(before) | set(fingerprint)
+                        if before.get(key) != fingerprint.get(key))
+        if differ:
+            key = differ[0]
+            raise ResumeError(
+                f"resume in {self.out}",
+                found=f"{key} {fingerprint.get(key)!r} (and {len(differ) - 1} more differences)",
+                expected=f"{key} {before.get(key)!r}, as in the unfinished run",
+                mend="Repeat the same command, or discard the work with --overwrite.",
+            )
+
+    def path(self, name: str) -> Path:
+        """A file or folder in waiting."""
+        return self.folder / name
+
+    def note(self, stage: str, value: Any) -> None:
+        """Write down that a stage is finished, with its result (JSON)."""
+        write_json(self.folder / f"{stage}.done.json", value)
+
+    def noted(self, stage: str) -> Any | None:
+        """Result of a finished stage, or ``None``."""
+        path = self.folder / f"{stage}.done.json"
+        return read_json(path) if path.is_file() else None
+
+    def deliver(self) -> None:
+        """Move the products to their places, the report last, and remove the work folder."""
+        with translated_errors(self.out):
+            for name in PRODUCTS:
+                source, place = self.folder / name, self.out / name
+                if place.is_dir():
+                    shutil.rmtree(place)
+                elif place.exists() and not source.exists():
+                    place.unlink()
+                if source.exists():
+                    os.replace(source, place)
+            shutil.rmtree(self.folder)

@@ -1,0 +1,26 @@
+"""Take weights away: methods, masks with exact counts, and the pass through the blocks."""
+
+from neurosparse.pruning.checkpoint import BlockFiles
+from neurosparse.pruning.masks import lowest_by_row, row_counts
+from neurosparse.pruning.methods import METHODS, Method, find_method
+from neurosparse.pruning.observe import BlockReport, Keeper, Observer
+from neurosparse.pruning.prune import PruneReport, prune
+from neurosparse.pruning.resolve import drop_counts
+from neurosparse.pruning.statistics import InputStatistics, StatisticsByTarget
+
+__all__ = [
+    "METHODS",
+    "BlockFiles",
+    "BlockReport",
+    "InputStatistics",
+    "Keeper",
+    "Method",
+    "Observer",
+    "PruneReport",
+    "StatisticsByTarget",
+    "drop_counts",
+    "find_method",
+    "lowest_by_row",
+    "prune",
+    "row_counts",
+]

@@ -1,0 +1,78 @@
+"""What is remembered of the inputs of a linear map."""
+
+from __future__ import annotations
+
+import torch
+
+from neurosparse.errors import ModelError
+
+
+class InputStatistics:
+    """Sum of squares of each input feature, in float64; on request the whole Gram matrix.
+
+    Parameters
+    ----------
+    width
+        Input features.
+    gram
+        Also sum ``X^T X``, tensor of shape (width, width), in float32.
+    """
+
+    def __init__(self, width: int, *, gram: bool = False) -> None:
+        self.count = 0
+        self.square_sum = torch.zeros(width, dtype=torch.float64)
+        self.gram = torch.zeros(width, width) if gram else None
+
+    def add(self, inputs: torch.Tensor) -> None:
+        """Add inputs of shape (tokens, width)."""
+        values = inputs.float()
+        self.count += len(values)
+        self.square_sum += values.square().sum(0, dtype=torch.float64).cpu()
+        if self.gram is not None:
+            self.gram = self.gram.to(values.device).addmm_(values.T, values)
+
+    @property
+    def norm(self) -> torch.Tensor:
+        """Euclidean norm of each feature over all tokens, float64 tensor of shape (width,)."""
+        return self.square_sum.sqrt()
+
+
+class StatisticsByTarget:
+    """Statistics of many linears, filled by ``models.watch_inputs``.
+
+    With Gram matrices, linears that are called one after the other with the same tensor (query,
+    key and value) share one object, so that no product is formed twice.
+    """
+
+    def __init__(self, *, gram: bool = False) -> None:
+        self.by_name: dict[str, InputStatistics] = {}
+        self._gram = gram
+        self._last: tuple[torch.Tensor, str] | None = None
+        self._shared: dict[str, str] = {}
+
+    def add(self, name: str, inputs: torch.Tensor) -> None:
+        """Add inputs of shape (tokens, width) to the statistics of ``name``."""
+        leader = self._leader(name, inputs) if self._gram else name
+        if leader != name:
+            self.by_name[name] = self.by_name[leader]
+            return
+        if name not in self.by_name:
+            self.by_name[name] = InputStatistics(inputs.shape[1], gram=self._gram)
+        self.by_name[name].add(inputs)
+        self._last = (inputs, name)
+
+    def _leader(self, name: str, inputs: torch.Tensor) -> str:
+        """The linear that has just been given this very tensor, or ``name`` itself."""
+        same = (self._last is not None and self._last[0].data_ptr() == inputs.data_ptr()
+                and self._last[0].shape == inputs.shape
+                and self._last[0].stride() == inputs.stride())
+        leader = self._last[1] if same and self._last is not None else name
+        # A pair that shared once must share always, or its sums would drift apart.
+        if self._shared.setdefault(name, leader) != leader:
+            raise ModelError("collect statistics", found=f"{name} with an input of its own",
+                             expected=f"the input of {self._shared[name]}, as in earlier batches")
+        return leader
+
+    def get(self, name: str) -> InputStatistics | None:
+        """Statistics of one linear, ``None`` if it never saw a token."""
+        return self.by_name.get(name)

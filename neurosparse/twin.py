@@ -1,0 +1,90 @@
+"""The kernels in plain NumPy: what ``_core`` must compute, said as shortly as possible.
+
+Selected with ``NEUROSPARSE_CPU_LEVEL=twin`` or ``kernels.using("twin")``, and used where the
+extension is not built. ``kernels.py`` checks the arguments and allocates the outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Bitmap = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Offsets = NDArray[np.int64]
+
+_TILE_ROWS = 256  # bounds the dense scratch of a product
+
+
+def pack_mask(mask: Array, bitmap: Bitmap) -> None:
+    """Bit j of a row is byte j // 8, bit j % 8."""
+    packed = np.packbits(mask != 0, axis=1, bitorder="little")
+    bitmap[:] = 0
+    bitmap[:, : packed.shape[1]] = packed
+
+
+def unpack_mask(bitmap: Bitmap, mask: Array) -> None:
+    """Undo ``pack_mask``; the columns are those of ``mask``."""
+    mask[:] = np.unpackbits(bitmap, axis=1, count=mask.shape[1], bitorder="little")
+
+
+def row_offsets(bitmap: Bitmap, offsets: Offsets) -> None:
+    """Write the running sum of set bits, from 0."""
+    offsets[0] = 0
+    np.cumsum(np.bitwise_count(bitmap).sum(axis=1, dtype=np.int64), out=offsets[1:])
+
+
+def pack_values(weight: Array, bitmap: Bitmap, offsets: Offsets, values: Array) -> None:
+    """Gather the weights under the mask in row-major order; zeros behind them."""
+    values[: offsets[-1]] = weight[_mask(bitmap, weight.shape[1])]
+    values[offsets[-1] :] = 0
+
+
+def expand(
+    values: Array, bitmap: Bitmap, offsets: Offsets, first: int, last: int, out: Array
+) -> None:
+    """Scatter the values of rows first:last back; zeros where a bit is clear."""
+    out[:] = 0
+    out[_mask(bitmap[first:last], out.shape[1])] = values[offsets[first] : offsets[last]]
+
+
+def expand_float(
+    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Floats | None,
+    first: int, last: int, out: Floats,
+) -> None:  # fmt: skip
+    """Do the same in float32, scaled by row."""
+    floats = to_float(values[offsets[first] : offsets[last]], kind)
+    out[:] = 0
+    out[_mask(bitmap[first:last], out.shape[1])] = floats
+    if scales is not None:
+        out *= scales[first:last, None]
+
+
+def matvec(
+    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Floats | None,
+    x: Floats, out: Floats,
+) -> None:  # fmt: skip
+    """Compute out[b, r] = sum_j W[r, j] x[b, j], some rows at a time."""
+    for first in range(0, bitmap.shape[0], _TILE_ROWS):
+        last = min(first + _TILE_ROWS, bitmap.shape[0])
+        dense = np.empty((last - first, x.shape[1]), np.float32)
+        expand_float(values, kind, bitmap, offsets, None, first, last, dense)
+        out[:, first:last] = x @ dense.T
+    if scales is not None:
+        out *= scales
+
+
+def to_float(values: Array, kind: str) -> Floats:
+    """Values as float32, exactly: bf16 is the upper half of a float32."""
+    if kind == "bf16":
+        return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if kind == "fp16":
+        return values.view(np.float16).astype(np.float32)
+    return values.astype(np.float32)
+
+
+def _mask(bitmap: Bitmap, cols: int) -> NDArray[np.bool_]:
+    return np.unpackbits(bitmap, axis=1, count=cols, bitorder="little").view(np.bool_)

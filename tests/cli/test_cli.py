@@ -1,0 +1,146 @@
+"""The command line as a person meets it: one line and exit code 2 for every wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_model, tiny_text, tiny_tokenizer, write_tiny
+
+TEXT = ["--window-length", "32", "--windows", "4", "--report-windows", "3"]
+
+
+def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **variables}
+    return subprocess.run([sys.executable, "-m", "neurosparse", *arguments], capture_output=True,
+                          text=True, cwd=cwd, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    write_tiny(folder / "model")
+    (folder / "text.txt").write_text(tiny_text())
+    return folder
+
+
+def refused(done: subprocess.CompletedProcess, *words: str) -> None:
+    """Exit code 2, one line on stderr with these words, no traceback, nothing on stdout."""
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.slow
+def test_compress_from_text_to_report(place: Path) -> None:
+    done = run("compress", "model", "--sparsity", "0.6", "--calibration", "text.txt", "--out", "o",
+               "--export", "dense", *TEXT, cwd=place)
+    assert done.returncode == 0, done.stderr
+    out = place / "o"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "budget.json", "dense", "model", "profile.h5", "report.html", "run.json"]
+    for words in ("perplexity", "packed bf16", "dense bf16", "as it came", "ns.sparse.load",
+                  "was split", "60.0"):
+        assert words in done.stdout, done.stdout
+    results = json.loads((out / "run.json").read_text())["results"]
+    assert results["sparsity"]["kept"] == pytest.approx(0.6, abs=1e-4)
+    rows = {row["name"]: row for row in results["rows"]}
+    assert set(rows) == {"dense float32", "dense bf16", "packed bf16"}
+    assert all(row["decode_tokens_per_s"] > 0 for row in rows.values())
+
+    from transformers import AutoModelForCausalLM
+
+    import neurosparse as ns
+
+    packed, dense = ns.sparse.load(out / "model"), AutoModelForCausalLM.from_pretrained(
+        out / "dense", dtype=torch.float32)
+    tokens = torch.arange(3, 40)[None]
+    ours, theirs = packed(tokens).logits, dense(tokens).logits
+    assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-5
+    refused(run("compress", "model", "--sparsity", "0.6", "--calibration", "text.txt", "--out", "o",
+                *TEXT, cwd=place), "results in o", "--overwrite")
+    again = run("compress", "model", "--sparsity", "0.6", "--calibration", "text.txt", "--out", "o",
+                "--resume", "--json", *TEXT, cwd=place)
+    assert json.loads(again.stdout) == results
+
+
+def test_json_goes_to_stdout_alone_and_dry_run_writes_nothing(place: Path) -> None:
+    done = run("compress", "model", "--sparsity", "0.5", "--calibration", "text.txt", "--out", "d",
+               "--dry-run", "--json", *TEXT, cwd=place)
+    plan = json.loads(done.stdout)
+    assert plan["model"]["linears"] == 21 and plan["memory_bytes"] > 0
+    assert not (place / "d").exists()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["nowhere", "--sparsity", "0.5"], ["nowhere"]),
+    (["missing.gguf", "--sparsity", "0.5"], ["missing.gguf"]),
+    (["model", "--sparsity", "1.0"], ["sparsity 1.0", "[0, 1)"]),
+    (["model", "--sparsity", "nan"], ["sparsity nan"]),
+    (["model", "--sparsity", "0.5", "--method", "wnada"], ["wnada", "wanda"]),
+    (["model", "--sparsity", "0.5", "--rule", "arithmetic"], ["step"]),
+    (["model", "--sparsity", "0.5", "--rule", "arithmetic", "--step", "0.9"], ["0.5", "step"]),
+    (["model", "--sparsity", "0.5", "--values", "int3"], ["int3", "int8"]),
+    (["model", "--sparsity", "0.5", "--search-step"], ["arithmetic"]),
+    (["model", "--sparsity", "0.5", "--calibration", "none.txt"], ["none.txt"]),
+    (["model", "--sparsity", "0.5", "--calibration", "empty.txt"], ["empty.txt"]),
+    (["model", "--sparsity", "0.5", "--calibration", "short.txt"], ["window"]),
+    (["nan", "--sparsity", "0.5", "--calibration", "text.txt"], ["v_proj"]),
+    (["torn", "--sparsity", "0.5", "--calibration", "text.txt"], ["model.safetensors"]),
+    (["model", "--sparsity", "0.5", "--calibration", "text.txt", "--device", "cuda:7"], ["cuda:7"]),
+    (["model", "--sparsity", "0.5", "--calibration", "text.txt", "--out", "text.txt/x"],
+     ["text.txt"]),
+])
+def test_wrong_input_is_one_line(arguments: list[str], words: list[str], place: Path) -> None:
+    (place / "empty.txt").write_text(" \n")
+    (place / "short.txt").write_text("w1 w2 w3")
+    if not (place / "torn").exists():
+        write_tiny(place / "torn")
+        shard = place / "torn" / "model.safetensors"
+        shard.write_bytes(shard.read_bytes()[:-1000])
+        model = tiny_model()
+        model.model.layers[1].self_attn.v_proj.weight[0, 0] = float("nan")
+        model.save_pretrained(place / "nan")
+        tiny_tokenizer().save_pretrained(place / "nan")
+    before = sorted(place.iterdir())
+    extra = [] if "--out" in arguments else ["--out", "never"]
+    refused(run("compress", *arguments, *extra, *TEXT, cwd=place), *words)
+    assert sorted(place.iterdir()) == before
+
+
+def test_debug_shows_the_traceback(place: Path) -> None:
+    done = run("compress", "nowhere", "--sparsity", "0.5", "--debug", cwd=place)
+    assert done.returncode == 2 and "Traceback" in done.stderr
+
+
+def test_eval_and_info(place: Path) -> None:
+    done = run("eval", "model", "--report-text", "text.txt", "--windows", "2", "--window-length",
+               "16", "--json", cwd=place)
+    found = json.loads(done.stdout)
+    assert found["perplexity"] > 1 and len(found["nll_by_window"]) == 2
+    assert found["peak_memory_bytes"] >= found["libraries_memory_bytes"] > 0
+    info = json.loads(run("info", "--json").stdout)
+    assert info["level"] in info["levels"] and info["threads"] >= 1 and info["build"]
+
+
+def test_help_of_every_command() -> None:
+    listed = run("--help").stdout
+    for name in ("compress", "eval", "report", "info"):
+        assert name in listed
+        assert run(name, "--help").returncode == 0
+
+
+def test_importing_the_package_loads_no_room() -> None:
+    code = ("import sys, neurosparse; "
+            "print(sorted(m for m in sys.modules if m.startswith('neurosparse.')), "
+            "'torch' in sys.modules, 'numpy' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "['neurosparse._version'] False False"

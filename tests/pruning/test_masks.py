@@ -1,0 +1,56 @@
+"""Masks: exact counts, row by row, the lowest scores, ties by position."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurosparse.errors import InputError
+from neurosparse.pruning import lowest_by_row, row_counts
+
+shapes = st.tuples(st.integers(1, 20), st.integers(1, 40))
+
+
+@given(shapes, st.floats(0, 1))
+def test_row_counts_are_exact_and_even(shape: tuple[int, int], share: float) -> None:
+    rows, columns = shape
+    drop = round(share * rows * columns)
+    counts = row_counts(rows, columns, drop)
+    assert int(counts.sum()) == drop
+    assert int(counts.max() - counts.min()) <= 1
+    assert int(counts.max()) <= columns and int(counts.min()) >= 0
+
+
+@given(shapes, st.floats(0, 1), st.integers(0, 1000))
+def test_mask_drops_the_lowest_of_each_row(shape: tuple[int, int], share: float, seed: int) -> None:
+    rows, columns = shape
+    drop = round(share * rows * columns)
+    scores = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed))
+    keep = lowest_by_row(scores, drop)
+    assert int((~keep).sum()) == drop
+    for row in range(rows):
+        kept, gone = scores[row][keep[row]], scores[row][~keep[row]]
+        if len(kept) and len(gone):
+            assert kept.min() >= gone.max()
+
+
+@given(shapes, st.integers(0, 1000))
+def test_masks_are_nested(shape: tuple[int, int], seed: int) -> None:
+    """What goes at a low rate goes at a higher one too, when rows get equally more."""
+    rows, columns = shape
+    scores = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed))
+    low = lowest_by_row(scores, rows * (columns // 3))
+    high = lowest_by_row(scores, rows * (columns // 2))
+    assert bool((high <= low).all())
+
+
+def test_ties_go_by_position() -> None:
+    keep = lowest_by_row(torch.ones(2, 4), 4)
+    assert keep.tolist() == [[False, False, True, True]] * 2
+
+
+def test_counts_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="7"):
+        lowest_by_row(torch.ones(2, 3), 7)
