@@ -52,7 +52,7 @@ types: setup-dev
 	$(BIN)/mypy
 
 imports: setup-dev
-	$(BIN)/lint-imports
+	$(BIN)/python tests/lint_imports.py
 
 # The C tests need no Python: a build folder of their own.
 ctest: setup-dev

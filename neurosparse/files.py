@@ -14,21 +14,30 @@ from typing import Any
 
 from neurosparse.errors import FormatError, InputError, StorageError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
     """Turn the errors of a full or read-only disk into one ``StorageError`` that names the path."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (StorageError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        # safetensors and HDF5 raise errors of their own, with the number in the text alone.
+        code = getattr(error, "errno", None)
+        if code is None:
+            code = next((n for n in _FULL + _CLOSED if os.strerror(n) in str(error)), None)
+        if code in _FULL:
             raise StorageError(
-                f"write {path}", found="a full disk", expected="free space",
+                f"write {path}", found=f"a full disk ({os.strerror(code)})", expected="free space",
                 mend="Free some space or choose another folder with --out.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if code in _CLOSED:
             raise StorageError(
-                f"write {path}", found=os.strerror(error.errno), expected="a folder you may write",
+                f"write {path}", found=os.strerror(code), expected="a folder you may write",
                 mend="Choose another folder with --out.",
             ) from error
         raise

@@ -30,8 +30,10 @@ from neurosparse.errors import InputError
 
 try:
     from neurosparse import _core
-except ImportError:  # not built: the twin does everything
-    _core = None  # type: ignore[assignment]
+
+    _BUILT = True
+except ImportError:  # the twin does everything
+    _BUILT = False
 
 __all__ = [
     "KINDS",
@@ -63,7 +65,7 @@ _CARRIERS = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.uint16, "int8": n
 _KIND_OF_SIZE = {4: "fp32", 2: "bf16", 1: "int8"}  # moving bits: only the size matters
 _KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
-_twin_only = _core is None
+_twin_only = not _BUILT
 
 
 # --- levels and threads -----------------------------------------------------------------------
@@ -76,7 +78,7 @@ def level() -> str:
 
 def levels() -> tuple[str, ...]:
     """Levels that this CPU and build have, from least to most, ``"twin"`` first."""
-    return ("twin",) if _core is None else ("twin", *_core.levels())
+    return ("twin", *_core.levels()) if _BUILT else ("twin",)
 
 
 def _select(name: str) -> None:
@@ -111,7 +113,7 @@ def using(name: str) -> Iterator[None]:
 
 def threads() -> int:
     """Threads that share a call, the caller included."""
-    return 1 if _core is None else _core.threads()
+    return _core.threads() if _BUILT else 1
 
 
 def set_threads(n: int) -> None:
@@ -124,13 +126,13 @@ def set_threads(n: int) -> None:
     """
     if not 1 <= n <= 256:
         raise InputError("set the number of threads", found=f"n = {n}", expected="1 to 256")
-    if _core is not None:
+    if _BUILT:
         _core.set_threads(n)
 
 
 def build_config() -> dict[str, str]:
     """Versions, compiler, flags and levels of this build; the first thing to print in a report."""
-    if _core is None:
+    if not _BUILT:
         return {"version": __version__, "levels": "twin", "compiler": "none"}
     return dict(line.split("=", 1) for line in _core.build_info().splitlines())
 

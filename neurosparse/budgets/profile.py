@@ -23,9 +23,14 @@ VERSION = 1
 class Curves:
     """Local error curves: relative squared output error of each target by itself.
 
-    levels : array of shape (levels,), rates
-    error : array of shape (targets, levels), ``|X (W_s - W)^T|^2 / |X W^T|^2`` on dense inputs X
-    method : the pruning method that chose the masks
+    Attributes
+    ----------
+    levels : array of shape (levels,)
+        Rates.
+    error : array of shape (targets, levels)
+        ``|X (W_s - W)^T|^2 / |X W^T|^2`` on dense inputs X.
+    method : str
+        The pruning method that chose the masks.
     """
 
     levels: NDArray[np.float64]
@@ -37,6 +42,8 @@ class Curves:
 class Profile:
     """What was measured on one model, target by target.
 
+    Attributes
+    ----------
     names, sizes, block, roles, norms : length (targets,)
         Module path, parameters, index of the decoder block, last part of the path, Frobenius norm.
     curves

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from neurosparse.pruning import InputStatistics, Method, lowest_by_row
+from neurosparse.pruning import InputStatistics, Method, lowest_by_row, row_order
 
 
 def local_error(weight: torch.Tensor, inputs: InputStatistics, method: Method,
@@ -31,10 +31,11 @@ def local_error(weight: torch.Tensor, inputs: InputStatistics, method: Method,
     dense = weight.float()
     gram = inputs.gram.to(dense.device)
     scores = method.scores(weight, inputs)
+    order = row_order(scores)
     signal = _energy(dense, gram)
     errors = []
     for level in levels:
-        keep = lowest_by_row(scores, round(level * weight.numel()))
+        keep = lowest_by_row(scores, round(level * weight.numel()), order=order)
         errors.append(_energy(dense.masked_fill(keep, 0.0), gram) / signal if signal else 0.0)
     return errors
 

@@ -22,6 +22,8 @@ _LOGITS = 2**27
 class Perplexity:
     """Perplexity ``exp(sum nll / predictions)`` over windows.
 
+    Attributes
+    ----------
     nll : array of shape (windows,)
         Mean negative log-likelihood of each window, nats a token.
     predictions

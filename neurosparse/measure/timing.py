@@ -18,6 +18,8 @@ LOOP = "neurosparse greedy loop: transformers forward with its KV cache, one tok
 class GenerationSpeed:
     """Tokens a second, with what stands behind them.
 
+    Attributes
+    ----------
     prefill, decode
         Tokens a second; medians over repeats and steps.
     python_share

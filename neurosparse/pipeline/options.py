@@ -8,10 +8,10 @@ from typing import Any
 
 from neurosparse.budgets import RULES, check_options, check_sparsity
 from neurosparse.errors import InputError
+from neurosparse.pruning import METHODS
+from neurosparse.sparse import VALUES
 
-VALUES = ("bf16", "fp16", "fp32", "int8")
 DTYPES = ("float32", "bfloat16", "float16", "auto")
-METHODS = ("magnitude", "wanda")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class CompressOptions:
 
     def __post_init__(self) -> None:
         check_sparsity(self.sparsity, "compress")
-        _one_of("method", self.method, METHODS)
+        _one_of("method", self.method, tuple(sorted(METHODS)))
         _one_of("rule", self.rule, tuple(sorted(RULES)))
         _one_of("values", self.values, VALUES)
         _one_of("dtype", self.dtype, DTYPES)

@@ -41,11 +41,14 @@ def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progre
                 kept[target.name] = int(torch.count_nonzero(get_weight(model, target)))
     linears = sum(target.size for target in targets)
     rest = sum(parameter.numel() for parameter in model.parameters()) - linears
+    # One byte a weight and one float32 scale a row, as packed int8 has.
+    int8 = linears + 4 * sum(target.shape[0] for target in targets)
     rows: list[dict[str, Any]] = [
         {"name": f"as it came ({loaded.source.description})", "bytes": loaded.source.bytes,
          "measured": True},
         {"name": "dense bf16", "bytes": 2 * (linears + rest), "linears_bytes": 2 * linears,
          "measured": False},
+        {"name": "dense int8", "bytes": int8 + 2 * rest, "linears_bytes": int8, "measured": False},
     ]
     for values in dict.fromkeys(("bf16", "int8", options.values)):
         inside = sum(packed_bytes(*target.shape, kept[target.name], values) for target in targets)

@@ -1,7 +1,7 @@
 """Take weights away: methods, masks with exact counts, and the pass through the blocks."""
 
 from neurosparse.pruning.checkpoint import BlockFiles
-from neurosparse.pruning.masks import lowest_by_row, row_counts
+from neurosparse.pruning.masks import lowest_by_row, row_counts, row_order
 from neurosparse.pruning.methods import METHODS, Method, find_method
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.prune import PruneReport, prune
@@ -23,4 +23,5 @@ __all__ = [
     "lowest_by_row",
     "prune",
     "row_counts",
+    "row_order",
 ]

@@ -28,7 +28,16 @@ def row_counts(rows: int, columns: int, drop: int) -> torch.Tensor:
     return (index * drop // max(rows, 1)).diff()
 
 
-def lowest_by_row(scores: torch.Tensor, drop: int) -> torch.Tensor:
+def row_order(scores: torch.Tensor) -> torch.Tensor:
+    """Columns of every row from the lowest score to the highest, ties by position.
+
+    Sorting is most of the work of a mask: masks at several rates share one order.
+    """
+    return torch.argsort(scores, dim=1, stable=True)
+
+
+def lowest_by_row(scores: torch.Tensor, drop: int, *, order: torch.Tensor | None = None
+                  ) -> torch.Tensor:
     """Keep-mask that drops the lowest scores of every row, ``drop`` entries in all.
 
     Parameters
@@ -37,6 +46,8 @@ def lowest_by_row(scores: torch.Tensor, drop: int) -> torch.Tensor:
         Of equal scores in a row the first go first.
     drop
         Entries to drop in the whole matrix, exactly.
+    order
+        ``row_order(scores)``, where it is known.
 
     Returns
     -------
@@ -44,7 +55,8 @@ def lowest_by_row(scores: torch.Tensor, drop: int) -> torch.Tensor:
     """
     rows, columns = scores.shape
     counts = row_counts(rows, columns, drop).to(scores.device)
-    order = torch.argsort(scores, dim=1, stable=True)
+    if order is None:
+        order = row_order(scores)
     keep = torch.ones(rows, columns, dtype=torch.bool, device=scores.device)
     if not rows:
         return keep

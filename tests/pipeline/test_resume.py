@@ -91,3 +91,18 @@ def test_ctrl_c_leaves_finished_parts_and_code_130(place: Path) -> None:
     assert [p.name for p in (place / "stop").iterdir()] == [".work"]
     parts = [p.name for p in (place / "stop").rglob("*") if p.name.endswith(".part")]
     assert parts == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_the_work_can_go_on(place: Path) -> None:
+    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6,) * 2);"
+    limit += "sys.argv = ['neurosparse', *sys.argv[1:]];"
+    limit += "runpy.run_module('neurosparse', None, '__main__')"
+    full = subprocess.run([sys.executable, "-c", limit, *command("full")[3:]], cwd=place,
+                          capture_output=True, text=True)
+    assert full.returncode == 2, full.stderr
+    last = full.stderr.splitlines()[-1]
+    assert "full disk" in last and "Traceback" not in full.stderr
+    assert [p.name for p in (place / "full").iterdir()] == [".work"]
+    assert not [p for p in (place / "full").rglob("*") if p.name.endswith(".part")]
+    assert start(place, "full", "--resume").wait() == 0

@@ -37,6 +37,8 @@ _PROMPT_TOKENS = 256
 class CompressResult:
     """What the main job left in its folder.
 
+    Attributes
+    ----------
     folder
         ``model/``, ``profile.h5``, ``budget.json``, ``run.json``, ``report.html``.
     results

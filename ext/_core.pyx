@@ -1,0 +1,153 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The shell over the C core: look at the arrays, release the GIL, call, hand the code back.
+
+Every operation returns 0 or a code of core.h; neurosparse/kernels.py turns codes into errors.
+"""
+cimport numpy as cnp
+from libc.stdint cimport int64_t, uint8_t
+
+from arrays cimport bytes_of, fill, fits, is_array, item_size, value_type
+from core cimport *
+
+cnp.import_array()
+
+cdef extern from "build_info.h":
+    const char *NS_BUILD_INFO
+
+
+def strerror(int code):
+    return ns_strerror(code).decode()
+
+
+def levels():
+    cdef int i
+    return tuple([ns_level_name(i).decode() for i in range(ns_level_count()) if ns_level_runs(i)])
+
+
+def level():
+    return ns_level().decode()
+
+
+def select(str name):
+    return ns_select(name.encode())
+
+
+def threads():
+    return ns_threads()
+
+
+def set_threads(int count):
+    ns_set_threads(count)
+
+
+def build_info():
+    return NS_BUILD_INFO.decode()
+
+
+def pack_mask(cnp.ndarray mask, cnp.ndarray bitmap):
+    cdef int code
+    if not (is_array(mask, 2, cnp.NPY_UINT8) and is_array(bitmap, 2, cnp.NPY_UINT8)):
+        return NS_ERROR_SIZE
+    cdef int64_t rows = cnp.PyArray_DIM(mask, 0), cols = cnp.PyArray_DIM(mask, 1)
+    if not fits(bitmap, rows, (cols + 63) // 64 * 8):
+        return NS_ERROR_SIZE
+    cdef const uint8_t *source = bytes_of(mask)
+    cdef uint8_t *to = bytes_of(bitmap)
+    with nogil:
+        code = ns_pack_mask(source, rows, cols, to)
+    return code
+
+
+def unpack_mask(cnp.ndarray bitmap, cnp.ndarray mask):
+    cdef int code
+    if not (is_array(mask, 2, cnp.NPY_UINT8) and is_array(bitmap, 2, cnp.NPY_UINT8)):
+        return NS_ERROR_SIZE
+    cdef int64_t rows = cnp.PyArray_DIM(mask, 0), cols = cnp.PyArray_DIM(mask, 1)
+    if not fits(bitmap, rows, (cols + 63) // 64 * 8):
+        return NS_ERROR_SIZE
+    cdef const uint8_t *source = bytes_of(bitmap)
+    cdef uint8_t *to = bytes_of(mask)
+    with nogil:
+        code = ns_unpack_mask(source, rows, cols, to)
+    return code
+
+
+def row_offsets(cnp.ndarray bitmap, cnp.ndarray offsets):
+    cdef int code
+    if not (is_array(bitmap, 2, cnp.NPY_UINT8) and is_array(offsets, 1, cnp.NPY_INT64)
+            and cnp.PyArray_DIM(bitmap, 1) % 8 == 0
+            and cnp.PyArray_DIM(offsets, 0) == cnp.PyArray_DIM(bitmap, 0) + 1):
+        return NS_ERROR_SIZE
+    cdef int64_t rows = cnp.PyArray_DIM(bitmap, 0), words = cnp.PyArray_DIM(bitmap, 1) // 8
+    cdef const uint8_t *source = bytes_of(bitmap)
+    cdef int64_t *to = <int64_t *>cnp.PyArray_DATA(offsets)
+    with nogil:
+        code = ns_row_offsets(source, rows, words, to)
+    return code
+
+
+def pack_values(cnp.ndarray weight, int kind, cnp.ndarray bitmap, cnp.ndarray offsets,
+                cnp.ndarray values):
+    cdef ns_matrix m
+    cdef int code = NS_ERROR_SIZE
+    if cnp.PyArray_NDIM(weight) == 2:
+        code = fill(&m, values, kind, bitmap, offsets, None, cnp.PyArray_DIM(weight, 1))
+    if code == NS_OK and not (is_array(weight, 2, value_type(kind))
+                              and cnp.PyArray_DIM(weight, 0) == m.rows):
+        code = NS_ERROR_SIZE
+    if code != NS_OK:
+        return code
+    cdef const uint8_t *source = bytes_of(weight)
+    cdef uint8_t *to = bytes_of(values)
+    cdef int64_t count = cnp.PyArray_SIZE(values)
+    with nogil:
+        code = ns_pack_values(source, item_size(kind), &m, to, count)
+    return code
+
+
+def expand(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, int64_t cols,
+           int64_t first, int64_t last, cnp.ndarray out):
+    cdef ns_matrix m
+    cdef int code = fill(&m, values, kind, bitmap, offsets, None, cols)
+    if code == NS_OK and not (is_array(out, 2, value_type(kind)) and fits(out, last - first, cols)):
+        code = NS_ERROR_SIZE
+    if code != NS_OK:
+        return code
+    cdef uint8_t *to = bytes_of(out)
+    cdef int64_t count = cnp.PyArray_SIZE(values)
+    with nogil:
+        code = ns_expand(&m, item_size(kind), count, to, first, last)
+    return code
+
+
+def expand_float(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets,
+                 object scales, int64_t cols, int64_t first, int64_t last, cnp.ndarray out):
+    cdef ns_matrix m
+    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols)
+    if code == NS_OK and not (is_array(out, 2, cnp.NPY_FLOAT32) and fits(out, last - first, cols)):
+        code = NS_ERROR_SIZE
+    if code != NS_OK:
+        return code
+    cdef float *to = <float *>cnp.PyArray_DATA(out)
+    cdef int64_t count = cnp.PyArray_SIZE(values)
+    with nogil:
+        code = ns_expand_float(&m, count, to, first, last)
+    return code
+
+
+def matvec(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, object scales,
+           cnp.ndarray x, cnp.ndarray out):
+    cdef ns_matrix m
+    cdef int code = NS_ERROR_SIZE
+    if is_array(x, 2, cnp.NPY_FLOAT32) and is_array(out, 2, cnp.NPY_FLOAT32):
+        code = fill(&m, values, kind, bitmap, offsets, scales, cnp.PyArray_DIM(x, 1))
+    if code == NS_OK and not fits(out, cnp.PyArray_DIM(x, 0), m.rows):
+        code = NS_ERROR_SIZE
+    if code != NS_OK:
+        return code
+    cdef const float *source = <const float *>cnp.PyArray_DATA(x)
+    cdef float *to = <float *>cnp.PyArray_DATA(out)
+    cdef int64_t count = cnp.PyArray_SIZE(values), batch = cnp.PyArray_DIM(x, 0)
+    with nogil:
+        code = ns_matvec(&m, count, source, batch, to)
+    return code

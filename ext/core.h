@@ -1,0 +1,56 @@
+/* What the Cython shell calls: whole operations, threads included. Every function that can fail
+ * returns one of the codes below and must be checked; ns_strerror gives the sentence. */
+#ifndef NEUROSPARSE_CORE_H
+#define NEUROSPARSE_CORE_H
+
+#include "kernels/kernels.h"
+
+#if defined(__GNUC__)
+#define NS_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define NS_MUST_CHECK
+#endif
+
+enum ns_code {
+    NS_OK = 0,
+    NS_ERROR_MEMORY = 1,   /* scratch could not be allocated */
+    NS_ERROR_SIZE = 2,     /* a size is negative, or two sizes do not fit each other */
+    NS_ERROR_KIND = 3,     /* unknown kind of values or item size */
+    NS_ERROR_OFFSETS = 4,  /* offsets do not belong to the bitmap or run past the values */
+    NS_ERROR_LEVEL = 5,    /* no such level, or this CPU lacks it */
+    NS_CODES = 6
+};
+
+const char *ns_strerror(int code);
+
+/* dispatch.c: levels, from least to most. */
+int ns_level_count(void);                 /* compiled */
+const char *ns_level_name(int index);
+int ns_level_runs(int index);             /* this CPU and its system have it */
+const char *ns_level(void);               /* in use */
+NS_MUST_CHECK int ns_select(const char *name); /* NULL: the best there is */
+const ns_table *ns_active(void);
+const ns_table *ns_level_table(int index);
+
+/* pool.c: fn(context, first, last) over 0..count in chunks; each index is done exactly once. */
+typedef void ns_task(void *context, int64_t first, int64_t last);
+void ns_parallel(int64_t count, int64_t chunk, ns_task *fn, void *context);
+int ns_threads(void);
+void ns_set_threads(int threads);
+
+/* matrix.c: value_count is the length of `values` in items, padding included. */
+NS_MUST_CHECK int ns_pack_mask(const uint8_t *mask, int64_t rows, int64_t cols, uint8_t *bitmap);
+NS_MUST_CHECK int ns_unpack_mask(const uint8_t *bitmap, int64_t rows, int64_t cols,
+                                 uint8_t *mask);
+NS_MUST_CHECK int ns_row_offsets(const uint8_t *bitmap, int64_t rows, int64_t words,
+                                 int64_t *offsets);
+NS_MUST_CHECK int ns_pack_values(const uint8_t *weight, int item, const ns_matrix *m, uint8_t *values,
+                                 int64_t value_count);
+NS_MUST_CHECK int ns_expand(const ns_matrix *m, int item, int64_t value_count, uint8_t *out,
+                            int64_t first, int64_t last);
+NS_MUST_CHECK int ns_expand_float(const ns_matrix *m, int64_t value_count, float *out,
+                                  int64_t first, int64_t last);
+NS_MUST_CHECK int ns_matvec(const ns_matrix *m, int64_t value_count, const float *x,
+                            int64_t batch, float *out);
+
+#endif

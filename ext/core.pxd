@@ -1,0 +1,27 @@
+"""core.h, for Cython."""
+from libc.stdint cimport int64_t, uint8_t
+
+cdef extern from "core.h":
+    ctypedef struct ns_matrix:
+        int kind
+        int64_t rows, cols, words
+        const uint8_t *bitmap
+        const int64_t *offsets
+        const uint8_t *values
+        const float *scales
+    int NS_ERROR_SIZE, NS_OK
+    const char *ns_strerror(int) nogil
+    int ns_level_count() nogil
+    const char *ns_level_name(int) nogil
+    bint ns_level_runs(int) nogil
+    const char *ns_level() nogil
+    int ns_select(const char *) nogil
+    int ns_threads() nogil
+    void ns_set_threads(int) nogil
+    int ns_pack_mask(const uint8_t *, int64_t, int64_t, uint8_t *) nogil
+    int ns_unpack_mask(const uint8_t *, int64_t, int64_t, uint8_t *) nogil
+    int ns_row_offsets(const uint8_t *, int64_t, int64_t, int64_t *) nogil
+    int ns_pack_values(const uint8_t *, int, const ns_matrix *, uint8_t *, int64_t) nogil
+    int ns_expand(const ns_matrix *, int, int64_t, uint8_t *, int64_t, int64_t) nogil
+    int ns_expand_float(const ns_matrix *, int64_t, float *, int64_t, int64_t) nogil
+    int ns_matvec(const ns_matrix *, int64_t, const float *, int64_t, float *) nogil

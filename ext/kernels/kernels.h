@@ -1,0 +1,101 @@
+/* The kernels' one interface.
+ *
+ * Every file in this folder is compiled once for each instruction level, with NS_LEVEL set to the
+ * level's name and the level's flags; dispatch.c picks one table of functions at load. Kernels work
+ * on ranges of rows, start no threads, allocate nothing and never call Python.
+ *
+ * Bitmap, "row order" version 1: row r is `words` 64-bit little-endian words; bit j of the row is
+ * bit j % 64 of word j / 64; bits at and beyond `cols` are zero. Values stand in row-major order of
+ * the set bits and are followed by at least 64 readable bytes, so that vector loads may run over.
+ */
+#ifndef NEUROSPARSE_KERNELS_H
+#define NEUROSPARSE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the bitmap format is read in place and needs a little-endian machine"
+#endif
+
+#define NS_PASTE_(a, b, c) a##b##c
+#define NS_PASTE(a, b, c) NS_PASTE_(a, b, c)
+#define NS_NAME(name) NS_PASTE(ns_, NS_LEVEL, _##name)
+
+/* Word `index` of a bitmap that may stand at any address. */
+static inline uint64_t ns_word(const uint8_t *bitmap, int64_t index) {
+    uint64_t word;
+    memcpy(&word, bitmap + 8 * index, 8);
+    return word;
+}
+
+/* Set bits of one row. */
+static inline int64_t ns_row_count(const uint8_t *bitmap, int64_t words, int64_t row) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < words; i++) {
+        count += __builtin_popcountll(ns_word(bitmap, row * words + i));
+    }
+    return count;
+}
+
+/* What the values are. */
+enum ns_kind { NS_FP32 = 0, NS_BF16 = 1, NS_FP16 = 2, NS_INT8 = 3, NS_KINDS = 4 };
+
+/* At most this many right-hand sides share one walk over the bitmap. */
+#define NS_BATCH 4
+
+/* One matrix as the row kernels see it; the caller has checked every size. */
+typedef struct {
+    int kind;
+    int64_t rows, cols, words;  /* words a row, ceil(cols / 64) */
+    const uint8_t *bitmap;      /* [rows, 8 * words]; need not be aligned (files are mapped) */
+    const int64_t *offsets;     /* [rows + 1], in values */
+    const uint8_t *values;      /* need not be aligned */
+    const float *scales;        /* [rows] for int8, else NULL */
+} ns_matrix;
+
+/* The bitmap and the offsets agree about this row, so that reading it stays inside the values. */
+static inline int ns_row_agrees(const ns_matrix *m, int64_t row) {
+    return ns_row_count(m->bitmap, m->words, row) == m->offsets[row + 1] - m->offsets[row];
+}
+
+/* Set bits of `mask` (any nonzero byte, [rows, cols]) into rows first..last of the bitmap. */
+typedef void ns_pack_mask_fn(const uint8_t *mask, int64_t cols, int64_t words, uint8_t *bitmap,
+                             int64_t first, int64_t last);
+/* The reverse: bytes 0 or 1. */
+typedef void ns_unpack_mask_fn(const uint8_t *bitmap, int64_t cols, int64_t words, uint8_t *mask,
+                               int64_t first, int64_t last);
+/* counts[r] = set bits of row r. */
+typedef void ns_count_rows_fn(const uint8_t *bitmap, int64_t words, int64_t *counts,
+                              int64_t first, int64_t last);
+/* Gather the weights under the mask; item is 1, 2 or 4 bytes. This and what follows return 0, or 1
+ * where a row's bitmap does not hold as many bits as its offsets say; such a row is left alone. */
+typedef int ns_pack_values_fn(const uint8_t *weight, int item, const ns_matrix *m, uint8_t *values,
+                               int64_t first, int64_t last);
+/* Scatter values back to dense rows; out points at row `first`. */
+typedef int ns_expand_fn(const ns_matrix *m, int item, uint8_t *out, int64_t first, int64_t last);
+/* The same into float32, scaled by row where the matrix has scales. */
+typedef int ns_expand_float_fn(const ns_matrix *m, float *out, int64_t first, int64_t last);
+/* Lay x [batch, cols], batch <= NS_BATCH, out as matvec of this level and kind wants it:
+ * [words, batch, 64], zeros beyond the last column. */
+typedef void ns_prepare_fn(int kind, const float *x, int batch, int64_t cols, int64_t words,
+                           float *prepared);
+/* out[b, r] = sum_j W[r, j] x[b, j] for rows first..last and batch <= NS_BATCH; `stride` is the
+ * distance between two outputs of one row. */
+typedef int ns_matvec_fn(const ns_matrix *m, const float *prepared, int batch, float *out,
+                         int64_t stride, int64_t first, int64_t last);
+
+typedef struct {
+    const char *name;
+    ns_pack_mask_fn *pack_mask;
+    ns_unpack_mask_fn *unpack_mask;
+    ns_count_rows_fn *count_rows;
+    ns_pack_values_fn *pack_values;
+    ns_expand_fn *expand;
+    ns_expand_float_fn *expand_float;
+    ns_prepare_fn *prepare;
+    ns_matvec_fn *matvec;
+} ns_table;
+
+#endif

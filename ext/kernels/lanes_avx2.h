@@ -1,0 +1,98 @@
+/* AVX2 + FMA + F16C: eight lanes, spread by a permutation that a table gives for each eight bits. */
+#include <immintrin.h>
+
+typedef __m256 vec;
+enum { LANES = 8, VECS_fp32 = 1, VECS_bf16 = 1, VECS_fp16 = 1, VECS_int8 = 1 };
+
+/* spread[bits][lane]: which of the packed items belongs into the lane; -128 where none does. */
+#define COUNT2(b) (((b) & 1) + ((b) >> 1 & 1))
+#define COUNT4(b) (COUNT2(b) + COUNT2((b) >> 2))
+#define COUNT8(b) (COUNT4(b) + COUNT4((b) >> 4))
+#define LANE(b, j) ((b) >> (j) & 1 ? COUNT8((b) & ((1 << (j)) - 1)) : -128)
+#define ROW1(b) {LANE(b, 0), LANE(b, 1), LANE(b, 2), LANE(b, 3), \
+                 LANE(b, 4), LANE(b, 5), LANE(b, 6), LANE(b, 7)}
+#define ROW4(b) ROW1(b), ROW1((b) + 1), ROW1((b) + 2), ROW1((b) + 3)
+#define ROW16(b) ROW4(b), ROW4((b) + 4), ROW4((b) + 8), ROW4((b) + 12)
+#define ROW64(b) ROW16(b), ROW16((b) + 16), ROW16((b) + 32), ROW16((b) + 48)
+static const int8_t spread[256][8] = {ROW64(0), ROW64(64), ROW64(128), ROW64(192)};
+
+INLINE __m128i spread_of(unsigned bits) {
+    return _mm_loadl_epi64((const __m128i *)spread[bits & 255]);
+}
+
+INLINE vec vec_zero(void) { return _mm256_setzero_ps(); }
+INLINE vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void vec_store(float *p, vec v) { _mm256_storeu_ps(p, v); }
+INLINE vec vec_scale(vec v, float s) { return _mm256_mul_ps(v, _mm256_set1_ps(s)); }
+INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE float vec_sum(vec v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+/* The permutation reads the low three bits of an index, the blend its sign. */
+INLINE vec spread_lanes(vec v, unsigned bits) {
+    __m256i index = _mm256_cvtepi8_epi32(spread_of(bits));
+    v = _mm256_permutevar8x32_ps(v, index);
+    return _mm256_blendv_ps(v, _mm256_setzero_ps(), _mm256_castsi256_ps(index));
+}
+
+INLINE vec lanes_fp32(const uint8_t *p, unsigned bits) {
+    return spread_lanes(_mm256_loadu_ps((const float *)p), bits);
+}
+
+INLINE vec lanes_bf16(const uint8_t *p, unsigned bits) {
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return spread_lanes(_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16)), bits);
+}
+
+INLINE vec lanes_fp16(const uint8_t *p, unsigned bits) {
+    return spread_lanes(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)), bits);
+}
+
+INLINE vec lanes_int8(const uint8_t *p, unsigned bits) {
+    __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return spread_lanes(_mm256_cvtepi32_ps(wide), bits);
+}
+
+#define UNIT(kind)                                                                     \
+    INLINE void unit_##kind(const uint8_t *p, const uint8_t *bits, int u, vec *w) {    \
+        p += bytes_below(ns_word(bits, 0), LANES * u, SIZE_##kind);                    \
+        *w = lanes_##kind(p, bits[u]);                                                 \
+    }                                                                                  \
+    INLINE void order_##kind(const float *x, float *to) { memcpy(to, x, 64 * sizeof *x); }
+
+UNIT(fp32)
+UNIT(bf16)
+UNIT(fp16)
+UNIT(int8)
+
+INLINE void expand_8(const uint8_t *p, uint64_t word, uint8_t *out) {
+    for (int u = 0; u < 8; u++, word >>= 8) {
+        __m128i v = _mm_loadl_epi64((const __m128i *)p);
+        v = _mm_shuffle_epi8(v, spread_of((unsigned)word));
+        _mm_storel_epi64((__m128i *)(out + 8 * u), v);
+        p += __builtin_popcountll(word & 255);
+    }
+}
+
+INLINE void expand_16(const uint8_t *p, uint64_t word, uint8_t *out) {
+    const __m128i second = _mm_set1_epi16(256); /* the upper byte of a pair is the next one */
+    for (int u = 0; u < 8; u++, word >>= 8) {
+        __m128i index = spread_of((unsigned)word);
+        index = _mm_unpacklo_epi8(index, index);
+        index = _mm_add_epi8(_mm_adds_epi8(index, index), second); /* -128 stays negative */
+        __m128i v = _mm_loadu_si128((const __m128i *)p);
+        _mm_storeu_si128((__m128i *)(out + 16 * u), _mm_shuffle_epi8(v, index));
+        p += 2 * __builtin_popcountll(word & 255);
+    }
+}
+
+INLINE void expand_32(const uint8_t *p, uint64_t word, uint8_t *out) {
+    for (int u = 0; u < 8; u++, word >>= 8) {
+        vec_store((float *)(out + 32 * u), lanes_fp32(p, (unsigned)word));
+        p += 4 * __builtin_popcountll(word & 255);
+    }
+}

@@ -1,0 +1,28 @@
+/* This level's table. */
+#include "kernels.h"
+
+#define NS_TEXT_(text) #text
+#define NS_TEXT(text) NS_TEXT_(text)
+
+ns_pack_mask_fn NS_NAME(pack_mask);
+ns_unpack_mask_fn NS_NAME(unpack_mask);
+ns_count_rows_fn NS_NAME(count_rows);
+ns_pack_values_fn NS_NAME(pack_values);
+ns_expand_fn NS_NAME(expand);
+ns_expand_float_fn NS_NAME(expand_float);
+ns_prepare_fn NS_NAME(prepare);
+ns_matvec_fn NS_NAME(matvec);
+
+extern const ns_table NS_NAME(table);
+
+const ns_table NS_NAME(table) = {
+    .name = NS_TEXT(NS_LEVEL),
+    .pack_mask = NS_NAME(pack_mask),
+    .unpack_mask = NS_NAME(unpack_mask),
+    .count_rows = NS_NAME(count_rows),
+    .pack_values = NS_NAME(pack_values),
+    .expand = NS_NAME(expand),
+    .expand_float = NS_NAME(expand_float),
+    .prepare = NS_NAME(prepare),
+    .matvec = NS_NAME(matvec),
+};

@@ -1,0 +1,146 @@
+/* Every level against the definition, written out as loops. Buffers are of the exact size that the
+ * format promises, so that a sanitizer sees any step beyond it. */
+#include "check.h"
+#include "core.h"
+
+#include <math.h>
+
+static const int64_t shapes[][2] = {{0, 5}, {1, 1}, {2, 63}, {3, 64}, {4, 65},
+                                    {5, 8}, {3, 200}, {37, 130}, {70, 1000}};
+static const int sizes[NS_KINDS] = {4, 2, 2, 1};
+
+typedef struct {
+    int64_t rows, cols, words, count;
+    uint8_t *mask, *bitmap;
+    int64_t *offsets;
+    float *dense; /* exact in every kind: small multiples of 1/8 (float kinds) or integers (int8) */
+} sample;
+
+static sample make(int64_t rows, int64_t cols, int percent) {
+    sample s = {.rows = rows, .cols = cols, .words = (cols + 63) / 64};
+    s.mask = malloc((size_t)(rows * cols) + 1);
+    s.dense = malloc((size_t)(rows * cols + 1) * sizeof *s.dense);
+    s.bitmap = malloc((size_t)(8 * rows * s.words) + 1);
+    s.offsets = malloc((size_t)(rows + 1) * sizeof *s.offsets);
+    for (int64_t i = 0; i < rows * cols; i++) {
+        s.mask[i] = (int)(random_bits() % 100) < percent ? (uint8_t)(1 + random_bits() % 255) : 0;
+        s.dense[i] = (float)((int)(random_bits() % 255) - 127);
+    }
+    CHECK(ns_pack_mask(s.mask, rows, cols, s.bitmap) == NS_OK);
+    CHECK(ns_row_offsets(s.bitmap, rows, s.words, s.offsets) == NS_OK);
+    return s;
+}
+
+static void drop(sample *s) {
+    free(s->mask);
+    free(s->dense);
+    free(s->bitmap);
+    free(s->offsets);
+}
+
+/* A small integer in the kind's own bits. */
+static void encode(int kind, float value, uint8_t *to) {
+    uint32_t bits, exponent;
+    memcpy(&bits, &value, 4);
+    if (kind == NS_FP32) {
+        memcpy(to, &bits, 4);
+    } else if (kind == NS_INT8) {
+        *to = (uint8_t)(int8_t)value;
+    } else {
+        exponent = bits >> 23 & 255;
+        uint16_t half = (uint16_t)(bits >> 16);
+        if (kind == NS_FP16) {
+            half = (uint16_t)(bits >> 16 & 0x8000);
+            if (exponent) half |= (uint16_t)((exponent - 112) << 10 | (bits >> 13 & 1023));
+        }
+        memcpy(to, &half, 2);
+    }
+}
+
+static void check_bits(const sample *s) {
+    int64_t total = 0;
+    uint8_t *back = malloc((size_t)(s->rows * s->cols) + 1);
+    for (int64_t r = 0; r < s->rows; r++) {
+        CHECK(s->offsets[r] == total);
+        for (int64_t j = 0; j < 64 * s->words; j++) {
+            int bit = s->bitmap[8 * r * s->words + j / 8] >> (j % 8) & 1;
+            CHECK(bit == (j < s->cols && s->mask[r * s->cols + j] != 0));
+            total += bit;
+        }
+    }
+    CHECK(s->offsets[s->rows] == total);
+    CHECK(ns_unpack_mask(s->bitmap, s->rows, s->cols, back) == NS_OK);
+    for (int64_t i = 0; i < s->rows * s->cols; i++) CHECK(back[i] == (s->mask[i] != 0));
+    free(back);
+}
+
+static void check_product(const ns_matrix *m, int64_t count, const sample *s, int64_t batch) {
+    float *x = malloc((size_t)(batch * s->cols + 1) * sizeof *x);
+    float *y = malloc((size_t)(batch * s->rows + 1) * sizeof *y);
+    for (int64_t i = 0; i < batch * s->cols; i++) x[i] = random_float();
+    CHECK(ns_matvec(m, count, x, batch, y) == NS_OK);
+    for (int64_t b = 0; b < batch; b++) {
+        for (int64_t r = 0; r < s->rows; r++) {
+            double exact = 0, size = 0;
+            double scale = m->scales ? m->scales[r] : 1.0;
+            for (int64_t j = 0; j < s->cols; j++) {
+                if (!s->mask[r * s->cols + j]) continue;
+                double term = scale * s->dense[r * s->cols + j] * x[b * s->cols + j];
+                exact += term;
+                size += fabs(term);
+            }
+            CHECK(fabs(y[b * s->rows + r] - exact) <= (double)(s->cols + 16) * 0x1p-23 * size);
+        }
+    }
+    free(x);
+    free(y);
+}
+
+static void check_kind(const sample *s, int kind) {
+    int item = sizes[kind];
+    int64_t nnz = s->offsets[s->rows], cells = s->rows * s->cols;
+    int64_t count = ((nnz * item + 63) / 64 * 64 + 64) / item;
+    uint8_t *weight = malloc((size_t)(cells * item) + 1), *values = malloc((size_t)(count * item));
+    uint8_t *back = malloc((size_t)(cells * item) + 1), zero[4] = {0};
+    float *floats = malloc((size_t)(cells + 1) * sizeof *floats);
+    float *scales = malloc((size_t)(s->rows + 1) * sizeof *scales);
+    for (int64_t r = 0; r < s->rows; r++) scales[r] = 0.25f;
+    for (int64_t i = 0; i < cells; i++) encode(kind, s->dense[i], weight + i * item);
+    ns_matrix m = {.kind = kind, .rows = s->rows, .cols = s->cols, .words = s->words,
+                   .bitmap = s->bitmap, .offsets = s->offsets, .values = values,
+                   .scales = kind == NS_INT8 ? scales : NULL};
+    CHECK(ns_pack_values(weight, item, &m, values, count) == NS_OK);
+    for (int64_t i = nnz * item; i < count * item; i++) CHECK(values[i] == 0);
+    CHECK(ns_expand(&m, item, count, back, 0, s->rows) == NS_OK);
+    CHECK(ns_expand_float(&m, count, floats, 0, s->rows) == NS_OK);
+    for (int64_t i = 0; i < cells; i++) {
+        const uint8_t *expected = s->mask[i] ? weight + i * item : zero;
+        float value = s->mask[i] ? s->dense[i] * (m.scales ? 0.25f : 1.0f) : 0.0f;
+        CHECK(memcmp(back + i * item, expected, (size_t)item) == 0);
+        CHECK(floats[i] == value);
+    }
+    for (int64_t batch = 0; batch <= 6; batch++) check_product(&m, count, s, batch);
+    free(weight);
+    free(values);
+    free(back);
+    free(floats);
+    free(scales);
+}
+
+int main(void) {
+    static const int percents[] = {0, 1, 50, 90, 100};
+    for (int level = 0; level < ns_level_count(); level++) {
+        if (!ns_level_runs(level)) continue;
+        CHECK(ns_select(ns_level_name(level)) == NS_OK);
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+            for (size_t k = 0; k < sizeof percents / sizeof percents[0]; k++) {
+                sample s = make(shapes[i][0], shapes[i][1], percents[k]);
+                check_bits(&s);
+                for (int kind = 0; kind < NS_KINDS; kind++) check_kind(&s, kind);
+                drop(&s);
+            }
+        }
+        printf("%s: ok\n", ns_level());
+    }
+    return 0;
+}

@@ -1,0 +1,62 @@
+/* Sizes, kinds, offsets and levels that do not fit are refused, and nothing is read past an end. */
+#include "check.h"
+#include "core.h"
+
+#include <string.h>
+
+static uint8_t bitmap[3 * 16], values[512], out[3 * 100 * 4];
+static int64_t offsets[4];
+static float x[100], y[3];
+
+static ns_matrix good(void) {
+    ns_matrix m = {.kind = NS_INT8, .rows = 3, .cols = 100, .words = 2,
+                   .bitmap = bitmap, .offsets = offsets, .values = values};
+    return m;
+}
+
+static void refuses(const ns_matrix *m, int64_t count, int code) {
+    CHECK(ns_matvec(m, count, x, 1, y) == code);
+    CHECK(ns_expand_float(m, count, (float *)(void *)out, 0, 3) == code);
+}
+
+int main(void) {
+    memset(bitmap, 0x11, sizeof bitmap);
+    for (int r = 0; r < 3; r++) memset(bitmap + 16 * r + 13, 0, 3);
+    bitmap[12] = bitmap[28] = bitmap[44] = 1;
+    CHECK(ns_row_offsets(bitmap, 3, 2, offsets) == NS_OK);
+    int64_t count = offsets[3] + 64;
+    for (int level = 0; level < ns_level_count(); level++) {
+        if (!ns_level_runs(level)) continue;
+        CHECK(ns_select(ns_level_name(level)) == NS_OK);
+        ns_matrix m = good();
+        refuses(&m, count, NS_OK);
+        refuses(&m, count - 1, NS_ERROR_OFFSETS);
+        m.words = 3;
+        refuses(&m, count, NS_ERROR_SIZE);
+        m = good();
+        m.rows = -1;
+        refuses(&m, count, NS_ERROR_SIZE);
+        m = good();
+        m.kind = NS_KINDS;
+        refuses(&m, count, NS_ERROR_KIND);
+        m = good();
+        int64_t other[4] = {0, offsets[1] - 1, offsets[2], offsets[3]};
+        m.offsets = other;
+        refuses(&m, count, NS_ERROR_OFFSETS);
+        other[1] = offsets[3] + 1;
+        refuses(&m, count, NS_ERROR_OFFSETS);
+        m = good();
+        CHECK(ns_expand(&m, 1, count, out, 2, 1) == NS_ERROR_SIZE);
+        CHECK(ns_expand(&m, 1, count, out, 0, 4) == NS_ERROR_SIZE);
+        CHECK(ns_expand(&m, 2, count, out, 0, 1) == NS_ERROR_KIND);
+        CHECK(ns_matvec(&m, count, x, -1, y) == NS_ERROR_SIZE);
+        bitmap[14] = 0x80; /* beyond the last column, and one bit more than the offsets say */
+        CHECK(ns_pack_values(out, 1, &m, values, count) == NS_ERROR_OFFSETS);
+        bitmap[14] = 0;
+    }
+    CHECK(ns_select("sse9") == NS_ERROR_LEVEL);
+    CHECK(ns_select(NULL) == NS_OK);
+    for (int code = -1; code <= NS_CODES; code++) CHECK(strlen(ns_strerror(code)) > 0);
+    puts("refusals: ok");
+    return 0;
+}

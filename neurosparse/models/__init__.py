@@ -1,0 +1,41 @@
+"""Models of transformers: load, find their decoder blocks and linears, replay, stream, tokenise.
+
+Works for any causal language model whose blocks hand one hidden state to the next, with plain,
+transposed (``Conv1D``) or fused-expert weights; never names an architecture.
+"""
+
+from __future__ import annotations
+
+from neurosparse.models.blocks import Blocks, find_blocks
+from neurosparse.models.documents import read_documents
+from neurosparse.models.identity import identity
+from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
+from neurosparse.models.source import ModelSource, resolve
+from neurosparse.models.streaming import is_streamed
+from neurosparse.models.targets import Target, find_targets
+from neurosparse.models.walk import BlockWalk
+from neurosparse.models.watch import watch_inputs
+from neurosparse.models.weights import get_weight, nan_check, set_weight
+from neurosparse.models.windows import windows
+
+__all__ = [
+    "BlockWalk",
+    "Blocks",
+    "LoadedModel",
+    "ModelSource",
+    "Target",
+    "find_blocks",
+    "find_targets",
+    "get_weight",
+    "identity",
+    "is_streamed",
+    "load",
+    "load_empty",
+    "load_tokenizer",
+    "nan_check",
+    "read_documents",
+    "resolve",
+    "set_weight",
+    "watch_inputs",
+    "windows",
+]

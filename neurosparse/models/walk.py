@@ -1,0 +1,230 @@
+"""Walk through a model block by block on a fixed set of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurosparse.errors import InputError
+from neurosparse.models.blocks import find_blocks
+from neurosparse.models.capture import Call, Recorder, first_tensor
+from neurosparse.models.hidden import make_store
+from neurosparse.models.placement import device_of, moved
+from neurosparse.models.streaming import opened
+from neurosparse.progress import Progress, silent
+
+
+class BlockWalk:
+    """Replays the decoder blocks of a model one after another on all batches of a token set.
+
+    At construction the model runs up to its first block on every batch, and every block's call
+    arguments are recorded; from then on blocks are replayed alone. Memory holds one batch of
+    activations, the hidden states of all batches (or, with ``store="disk"``, of one), and of a
+    streamed model one block. Attention is the model's own: the masks are those that its own
+    forward made. Arguments that are the same for all batches are kept once, those that are not
+    (they depend on the tokens) for each batch.
+
+    Parameters
+    ----------
+    model
+        A causal language model in eval mode, in memory, dispatched by accelerate, or streamed.
+    tokens
+        int64 [windows, length].
+    batch_size
+        Windows at a time; the last batch may be smaller.
+    store
+        ``"memory"`` or ``"disk"``: where the hidden states are.
+    folder
+        For ``store="disk"``; a temporary folder by default.
+    progress
+        Called with ("capture", batches done, batches).
+
+    Attributes
+    ----------
+    model, tokens, blocks
+        As given, and as found.
+    n_blocks, n_batches
+        Counts.
+
+    Raises
+    ------
+    InputError
+        ``tokens`` is not an integer matrix with at least one row, holds ids outside the
+        vocabulary, or ``batch_size`` or ``store`` is out of range.
+    ModelError
+        The model has no decoder blocks, or its blocks cannot be replayed one by one.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokens: Tensor,
+        *,
+        batch_size: int = 8,
+        store: str = "memory",
+        folder: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        _check_tokens(model, tokens, batch_size)
+        self.model = model
+        self.tokens = tokens
+        self.blocks = find_blocks(model)
+        self.n_blocks = len(self.blocks)
+        self._batches = list(torch.split(tokens, batch_size))
+        self.n_batches = len(self._batches)
+        self._store = make_store(store, folder)
+        self._recorder = Recorder(model, self.blocks, partial(_probe, model))
+        self._calls: list[list[Call]] = []
+        self._entry = _entry_device(model)
+        for index, batch in enumerate(self._batches):
+            hidden, calls = self._recorder.record(batch.to(self._entry))
+            self._store.put(index, hidden)
+            self._calls.append(calls)
+            progress("capture", index + 1, self.n_batches)
+
+    @contextmanager
+    def block(self, index: int) -> Iterator[nn.Module]:
+        """Block ``index`` with its weights present.
+
+        Of a streamed model they are read from the safetensors files at entry and dropped at exit,
+        with whatever was written to them.
+
+        Raises
+        ------
+        InputError
+            There is no such block.
+        """
+        self._check_block(index)
+        with opened(self.model, index) as module:
+            yield module
+
+    def run(self, index: int, *, keep: bool) -> None:
+        """Replay block ``index`` on every batch.
+
+        Parameters
+        ----------
+        keep
+            True advances the hidden states to the block's outputs; False leaves them, so that
+            only hooks (:func:`watch_inputs`) see what happens.
+        """
+        with self.block(index), torch.no_grad():
+            for batch in range(self.n_batches):
+                output = self.run_on(index, self._store.get(batch), batch)
+                if keep:
+                    self._store.put(batch, output)
+
+    def run_on(self, index: int, hidden: Tensor, batch_index: int) -> Tensor:
+        """Block ``index`` on a given hidden state, with the arguments of batch ``batch_index``.
+
+        Gradients flow if the caller has them enabled. The block's weights must be present: of a
+        streamed model call this inside ``with walk.block(index)``.
+
+        Parameters
+        ----------
+        hidden
+            [batch, length, width].
+
+        Returns
+        -------
+        Tensor [batch, length, width]
+            On the block's device.
+        """
+        self._check_block(index)
+        self._check_batch(batch_index)
+        call = self._calls[batch_index][index]
+        return first_tensor(_replay(self.blocks.modules[index], call, hidden))
+
+    def hidden(self, batch_index: int) -> Tensor:
+        """The current hidden state [batch, length, width] of a batch, on the CPU."""
+        self._check_batch(batch_index)
+        return self._store.get(batch_index)
+
+    def set_hidden(self, batch_index: int, value: Tensor) -> None:
+        """Replace the current hidden state of a batch.
+
+        Raises
+        ------
+        InputError
+            The shape is not that of the hidden state it replaces.
+        """
+        before = self.hidden(batch_index)
+        if value.shape != before.shape:
+            raise InputError(
+                "set a hidden state", found=f"shape {tuple(value.shape)}",
+                expected=str(tuple(before.shape)),
+            )
+        self._store.put(batch_index, value)
+
+    def logits(self, batch_index: int) -> Tensor:
+        """What follows the last block (final norm, head, soft cap) on the current hidden state.
+
+        Valid once every block has been run with ``keep=True``.
+
+        Returns
+        -------
+        Tensor [batch, length, vocabulary]
+        """
+        self._check_batch(batch_index)
+        last = device_of(self.blocks.modules[-1])
+        hidden = moved(self._store.get(batch_index), last)
+        answer = self._recorder.finish(self._batches[batch_index].to(self._entry), hidden)
+        logits: Tensor = answer.logits
+        return logits
+
+    def _check_block(self, index: int) -> None:
+        if not 0 <= index < self.n_blocks:
+            raise InputError(
+                "walk the blocks", found=f"block {index}", expected=f"0 to {self.n_blocks - 1}"
+            )
+
+    def _check_batch(self, index: int) -> None:
+        if not 0 <= index < self.n_batches:
+            raise InputError(
+                "walk the blocks", found=f"batch {index}", expected=f"0 to {self.n_batches - 1}"
+            )
+
+
+def _replay(block: nn.Module, call: Call, hidden: Tensor) -> Any:
+    """The block's answer, computed where its weights are."""
+    device = device_of(block)
+    there = Call(moved(call.args, device), moved(call.kwargs, device), call.named)
+    return there.run(block, moved(hidden, device))
+
+
+def _probe(model: nn.Module, index: int, call: Call, hidden: Tensor) -> Any:
+    """The real block's answer to a recorded call, for its form."""
+    with opened(model, index) as block, torch.no_grad():
+        return _replay(block, call, hidden)
+
+
+def _check_tokens(model: nn.Module, tokens: Tensor, batch_size: int) -> None:
+    operation = "walk the blocks"
+    if not isinstance(tokens, Tensor) or tokens.dim() != 2 or tokens.dtype != torch.int64:
+        shape = tuple(tokens.shape) if isinstance(tokens, Tensor) else type(tokens).__name__
+        raise InputError(operation, found=f"tokens {shape}", expected="int64 [windows, length]")
+    if tokens.numel() == 0:
+        raise InputError(operation, found="no tokens", expected="at least one window")
+    if batch_size < 1:
+        raise InputError(operation, found=f"batch_size={batch_size}", expected="at least 1")
+    getter = getattr(model, "get_input_embeddings", None)
+    embedding = getter() if getter is not None else None
+    if isinstance(embedding, nn.Embedding):
+        low, high = int(tokens.min()), int(tokens.max())
+        if low < 0 or high >= embedding.num_embeddings:
+            raise InputError(
+                operation, found=f"token ids {low} to {high}",
+                expected=f"0 to {embedding.num_embeddings - 1}",
+                mend="The tokens were made by another model's tokenizer.",
+            )
+
+
+def _entry_device(model: nn.Module) -> torch.device:
+    """Where token ids must be: the device of the embedding."""
+    getter = getattr(model, "get_input_embeddings", None)
+    return device_of(getter() if getter is not None else model)

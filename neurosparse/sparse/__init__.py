@@ -1,0 +1,25 @@
+"""Store pruned models packed (a bitmap and its values) and run them so."""
+
+from neurosparse.sparse.description import is_packed
+from neurosparse.sparse.experts import SparseExperts
+from neurosparse.sparse.kinds import VALUES
+from neurosparse.sparse.linear import SparseLinear
+from neurosparse.sparse.loading import load, register
+from neurosparse.sparse.matrix import PackedMatrix, pack, packed_bytes, unpack
+from neurosparse.sparse.saving import save
+from neurosparse.sparse.writer import CheckpointWriter
+
+__all__ = [
+    "VALUES",
+    "CheckpointWriter",
+    "PackedMatrix",
+    "SparseExperts",
+    "SparseLinear",
+    "is_packed",
+    "load",
+    "pack",
+    "packed_bytes",
+    "register",
+    "save",
+    "unpack",
+]

@@ -1,0 +1,124 @@
+"""What ``config.json`` says of a packed model, under ``quantization_config``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from neurosparse.errors import FormatError
+from neurosparse.files import read_json
+from neurosparse.sparse.kinds import VALUES
+from neurosparse.sparse.names import lengthen, shorten
+
+METHOD = "neurosparse"
+FORMAT = "bitmap"
+VERSION = 1
+ORDER = "rows"
+ALL = "all"
+_KNOWN = {"quant_method", "format", "version", "values", "order", "packed", "sha256"}
+
+
+def describe(values: str, packed: Iterable[str], *, complete: bool = False,
+             sha256: dict[str, str] | None = None) -> dict[str, Any]:
+    """The JSON object of a packed model.
+
+    Parameters
+    ----------
+    values
+        Kind of the values.
+    packed
+        Names of the packed matrices.
+    complete
+        They are all the targets of all blocks: said without a list.
+    sha256
+        Hash of every shard by file name.
+    """
+    found: dict[str, Any] = {
+        "quant_method": METHOD, "format": FORMAT, "version": VERSION, "values": values,
+        "order": ORDER, "packed": ALL if complete else shorten(packed),
+    }
+    if sha256 is not None:
+        found["sha256"] = sha256
+    return found
+
+
+def check_description(found: dict[str, Any], *, where: str = "config.json") -> None:
+    """Refuse what this version cannot read.
+
+    Raises
+    ------
+    FormatError
+        Another method, format, version, kind of values or order; unknown or ill-typed entries.
+    """
+    wanted = {"quant_method": (METHOD,), "format": (FORMAT,), "version": (VERSION,),
+              "values": VALUES, "order": (ORDER,)}
+    for name, known in wanted.items():
+        value = found.get(name)
+        if isinstance(value, bool) or value not in known:
+            mend = "Use a newer neurosparse." if name == "version" else ""
+            raise FormatError(f"read {where}", found=f"{name}={value!r}",
+                              expected=" or ".join(repr(item) for item in known), mend=mend)
+    unknown = sorted(set(found) - _KNOWN)
+    if unknown:
+        raise FormatError(f"read {where}", found=f"unknown entries {unknown}",
+                          expected=f"entries of version {VERSION}")
+    packed, sha256 = found.get("packed"), found.get("sha256")
+    names = packed == ALL or (isinstance(packed, list)
+                              and all(isinstance(name, str) for name in packed))
+    if not names:
+        raise FormatError(f"read {where}", found=f"packed={packed!r}",
+                          expected=f"{ALL!r} or a list of names")
+    hashes = sha256 is None or (isinstance(sha256, dict)
+                                and all(isinstance(text, str) for text in sha256.values()))
+    if not hashes:
+        raise FormatError(f"read {where}", found=f"sha256={sha256!r}",
+                          expected="a hash for every file")
+
+
+def check_names(found: dict[str, Any], names: Iterable[str], *, where: str) -> None:
+    """Refuse a file whose packed matrices are not those that the configuration names.
+
+    Raises
+    ------
+    FormatError
+        A name too many or too few.
+    """
+    if found["packed"] == ALL:
+        return
+    told, there = set(lengthen(found["packed"])), set(names)
+    if told != there:
+        first = sorted(told ^ there)[0]
+        raise FormatError(f"read {where}", found=f"packed matrices that differ in {first}",
+                          expected=f"the {len(told)} that config.json names")
+
+
+def read_description(folder: str | Path) -> dict[str, Any]:
+    """The checked ``quantization_config`` of a folder.
+
+    Raises
+    ------
+    InputError
+        No ``config.json``.
+    FormatError
+        Not JSON, not a packed model, or one that this version cannot read.
+    """
+    path = Path(folder) / "config.json"
+    config = read_json(path)
+    found = config.get("quantization_config") if isinstance(config, dict) else None
+    if not isinstance(found, dict):
+        raise FormatError(f"read {path}", found="no quantization_config",
+                          expected="a model that neurosparse packed")
+    check_description(found, where=str(path))
+    return found
+
+
+def is_packed(folder: str | Path) -> bool:
+    """Whether a folder says that it holds a packed model (which may still be broken)."""
+    path = Path(folder) / "config.json"
+    try:
+        config = read_json(path)
+    except (FormatError, OSError, ValueError):
+        return False
+    found = config.get("quantization_config") if isinstance(config, dict) else None
+    return isinstance(found, dict) and found.get("quant_method") == METHOD

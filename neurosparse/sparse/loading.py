@@ -1,0 +1,113 @@
+"""Load a packed model, and teach transformers to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurosparse.errors import FormatError, InputError
+from neurosparse.files import read_json
+from neurosparse.models.quiet import quiet
+from neurosparse.sparse.description import METHOD, read_description
+from neurosparse.sparse.writer import INDEX
+
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def register() -> None:
+    """Make ``AutoModelForCausalLM.from_pretrained`` load packed models (quantizer "neurosparse").
+
+    Calling it again does nothing. Loaded models ``generate``, move with ``.to(device)``, compile,
+    and are written unchanged by ``save_pretrained``.
+    """
+    from transformers.quantizers.auto import (
+        AUTO_QUANTIZER_MAPPING,
+        register_quantization_config,
+        register_quantizer,
+    )
+
+    from neurosparse.sparse.quantizer import NeurosparseConfig, NeurosparseQuantizer
+
+    if METHOD not in AUTO_QUANTIZER_MAPPING:
+        register_quantization_config(METHOD)(NeurosparseConfig)
+        register_quantizer(METHOD)(NeurosparseQuantizer)
+
+
+def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
+         device: str | torch.device = "cpu") -> Any:
+    """Load a packed model; the dense model never exists in memory.
+
+    Parameters
+    ----------
+    folder
+        What ``save``, ``CheckpointWriter`` or ``save_pretrained`` of a loaded model wrote.
+    dtype
+        Of the activations and of all parameters that are not packed: ``"float32"``,
+        ``"bfloat16"``, ``"float16"``, or ``"auto"`` for as they are stored. Packed values stay as
+        they are stored.
+    device
+        Where the model goes.
+
+    Returns
+    -------
+    model of transformers
+        In eval mode, without gradients (``requires_grad_`` brings back those of what is not
+        packed).
+
+    Raises
+    ------
+    InputError
+        No such folder, or an unknown dtype.
+    FormatError
+        Not a packed model, an unknown version or kind of values, a file that is missing,
+        truncated or changed, tensors that do not fit the model.
+    """
+    name = str(dtype).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise InputError("load", found=f"dtype={dtype}", expected=f"one of {', '.join(_DTYPES)}")
+    source = Path(folder)
+    if not source.is_dir():
+        raise InputError(f"load {source}", found="no such folder", expected="a packed model")
+    read_description(source)
+    _check_files(source)
+    register()
+    target = torch.device(device)
+    with quiet():  # what it would warn of is an error of ours, below
+        model, found = _model_class(source).from_pretrained(
+            source, dtype=name, local_files_only=True, use_safetensors=True,
+            output_loading_info=True, ignore_mismatched_sizes=True,
+            device_map=None if target.type == "cpu" else {"": target},
+        )
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if found[what]:
+            first = sorted(map(str, found[what]))[0]
+            raise FormatError(f"load {source}", found=f"{what.replace('_', ' ')}: {first} and "
+                              f"{len(found[what]) - 1} more", expected="the model's own tensors")
+    return model.requires_grad_(False)
+
+
+def _check_files(folder: Path) -> None:
+    index = folder / INDEX
+    names = ["model.safetensors"]
+    if index.is_file():
+        found = read_json(index)
+        mapping = found.get("weight_map") if isinstance(found, dict) else None
+        if not isinstance(mapping, dict) or not mapping:
+            raise FormatError(f"read {index}", found="no weight_map", expected="an index of shards")
+        names = sorted(set(map(str, mapping.values())))
+    for name in names:
+        if not (folder / name).is_file():
+            raise FormatError(f"load {folder}", found=f"no {name}",
+                              expected=f"{len(names)} file(s) of weights")
+
+
+def _model_class(folder: Path) -> Any:
+    import transformers
+
+    for name in read_json(folder / "config.json").get("architectures") or []:
+        found = getattr(transformers, str(name), None)
+        if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
+            return found
+    return transformers.AutoModelForCausalLM

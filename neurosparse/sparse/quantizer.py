@@ -1,0 +1,95 @@
+"""The plug-in for transformers: what ``from_pretrained`` needs to load a packed model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.quantizers.base import HfQuantizer
+from transformers.utils.quantization_config import QuantizationConfigMixin
+
+from neurosparse.errors import FormatError
+from neurosparse.sparse.description import METHOD, check_description, check_names
+from neurosparse.sparse.headers import check_hashes, read_headers
+from neurosparse.sparse.install import install, packed_modules, packed_names
+
+
+class NeurosparseConfig(QuantizationConfigMixin):
+    """``quantization_config`` of a packed model: the entries of docs/format.md as attributes.
+
+    The hashes of the files are checked when they are read and then forgotten, because
+    ``save_pretrained`` writes other files.
+
+    Raises
+    ------
+    FormatError
+        Unknown version, format, kind of values or entry.
+    """
+
+    def __init__(self, **entries: Any) -> None:
+        entries.setdefault("quant_method", METHOD)
+        check_description(entries)
+        entries.setdefault("sha256", None)
+        self.values: str
+        self.sha256: dict[str, str] | None
+        vars(self).update(entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {name: value for name, value in super().to_dict().items() if value is not None}
+
+
+class NeurosparseQuantizer(HfQuantizer):
+    """Loads, and saves again, what ``neurosparse.sparse.save`` wrote; it packs nothing itself.
+
+    The order of ``from_pretrained``: the model is made on the meta device; here the headers of
+    the files tell which modules are packed and how long their values are, and those modules are
+    replaced; transformers then reads tensor by tensor; at the end the row offsets are derived.
+    """
+
+    quantization_config: NeurosparseConfig
+    requires_calibration = True  # transformers then refuses to "quantize" a dense model
+
+    def _process_model_before_weight_loading(
+        self, model: Any, checkpoint_files: list[str] | None = None, **kwargs: Any
+    ) -> None:
+        config = self.quantization_config
+        if not checkpoint_files:
+            raise FormatError("from_pretrained", found="no checkpoint files",
+                              expected="the folder of a packed model")
+        if config.sha256 is not None:
+            check_hashes(checkpoint_files, config.sha256)
+        entries = read_headers(checkpoint_files)
+        check_names(vars(config), packed_names(entries), where=str(checkpoint_files[0]))
+        install(model, entries, config.values)
+        config.sha256 = None
+
+    def _process_model_after_weight_loading(self, model: Any, **kwargs: Any) -> Any:
+        for module in packed_modules(model):
+            module.refresh()
+        return model
+
+    def get_new_dtype(self, converter: Any, param: Any, dtype: torch.dtype | None
+                      ) -> torch.dtype | None:
+        """``None`` (as stored) for packed tensors; ``dtype`` for the others that are floats.
+
+        transformers' ``_keep_in_fp32_modules`` goes by module name and would catch values too.
+        """
+        names = getattr(converter, "target_patterns", ())
+        if any(name.endswith((".values", ".scales", ".bitmap")) for name in names):
+            return None
+        found: torch.dtype | None = super().get_new_dtype(converter, param, dtype)
+        return found
+
+    def update_weight_conversions(self, weight_conversions: list[Any], model: Any) -> list[Any]:
+        """None: a packed file has the names of the model's own state dict."""
+        return []
+
+    def is_serializable(self) -> bool:
+        """``save_pretrained`` writes the packed tensors as they are."""
+        return True
+
+    @property
+    def is_trainable(self) -> bool:
+        """Packed values have no gradient."""
+        return False

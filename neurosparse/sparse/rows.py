@@ -1,0 +1,156 @@
+"""The module that holds packed rows: buffers that keep their dtype and a product that is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from neurosparse import kernels
+from neurosparse.errors import FormatError, InputError
+from neurosparse.sparse.arithmetic import Rows, row_offsets
+from neurosparse.sparse.kinds import kind_of
+from neurosparse.sparse.matrix import PackedMatrix, bitmap_width, unpack
+
+
+class PackedRows(nn.Module):
+    """Buffers ``bitmap``, ``values`` and (int8) ``scales`` of a packed matrix.
+
+    The buffers move with the module from device to device and never change dtype: ``.to(dtype)``,
+    ``.half()``, ``.float()`` and ``.type()`` leave them as they are stored. ``offsets`` (where a
+    row's values begin) is derived from the bitmap and not part of the state dict.
+
+    ``load_state_dict`` takes a matrix of the same shape and kind with any number of entries.
+
+    Parameters
+    ----------
+    packed
+        The matrix; its tensors may be on the meta device, to be filled later and then
+        ``refresh``-ed.
+    """
+
+    bitmap: torch.Tensor
+    values: torch.Tensor
+    scales: torch.Tensor | None
+    offsets: torch.Tensor
+
+    def __init__(self, packed: PackedMatrix) -> None:
+        super().__init__()
+        rows, cols = packed.shape
+        if packed.bitmap.shape != (rows, bitmap_width(cols)):
+            raise InputError("hold packed rows", found=f"a bitmap {tuple(packed.bitmap.shape)}",
+                             expected=f"({rows}, {bitmap_width(cols)}) for a matrix {packed.shape}")
+        self.rows, self.cols = rows, cols
+        self._views: Rows | None = None
+        self.register_buffer("bitmap", packed.bitmap)
+        self.register_buffer("values", packed.values)
+        self.register_buffer("scales", packed.scales)
+        offsets = torch.empty(rows + 1, dtype=torch.int64, device=packed.bitmap.device)
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Derive the offsets anew, after the bitmap and the values were filled.
+
+        Raises
+        ------
+        FormatError
+            The values are not as many as the bits that are set, or bits are set after the last
+            column: the kernels would read what is not there.
+        """
+        self._views = None
+        if self.bitmap.is_meta:
+            return
+        self.offsets = row_offsets(self.bitmap)
+        length = kernels.padded_length(self.nnz, self.values.itemsize)
+        if self.values.shape != (length,):
+            raise FormatError("hold packed rows", found=f"values {tuple(self.values.shape)}",
+                              expected=f"({length},) for {self.nnz} set bits")
+        after = self.bitmap[:, self.cols // 8 :]
+        if after.shape[1] and bool((after[:, 0] >> self.cols % 8).any() or after[:, 1:].any()):
+            raise FormatError("hold packed rows", found="bits after the last column",
+                              expected=f"none in a matrix of {self.cols} columns")
+
+    @property
+    def nnz(self) -> int:
+        """Entries whose bit is set."""
+        return int(self.offsets[-1])
+
+    def packed(self) -> PackedMatrix:
+        """The matrix, sharing memory with the buffers."""
+        return PackedMatrix(self.bitmap, self.values, self.scales, (self.rows, self.cols), self.nnz)
+
+    def to_dense(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """The dense matrix, tensor of shape (rows, cols) on the CPU."""
+        return unpack(self.packed(), dtype)
+
+    def views(self) -> Rows:
+        """The rows with NumPy views; made again when a buffer was replaced."""
+        held, buffers = self._views, self._buffers
+        if (held is None or held.bitmap is not buffers["bitmap"]
+                or held.values is not buffers["values"] or held.scales is not buffers["scales"]
+                or held.offsets is not buffers["offsets"]):
+            held = Rows.of(self.bitmap, self.values, self.scales, self.offsets)
+            self._views = held
+        return held
+
+    def check_input(self, x: torch.Tensor) -> None:
+        """Refuse an input of another width.
+
+        Raises
+        ------
+        InputError
+            The last dimension of x is not ``cols``.
+        """
+        if x.shape[-1] != self.cols:
+            raise InputError("packed product", found=f"an input of shape {tuple(x.shape)}",
+                             expected=f"(..., {self.cols})")
+
+    def extra_repr(self) -> str:
+        """Shape, share of set entries and kind, as ``print(model)`` shows them."""
+        text = f"{self.cols} -> {self.rows}, values={kind_of(self.values).name}"
+        if self.bitmap.is_meta:
+            return text
+        return f"{text}, density={self.nnz / max(self.rows * self.cols, 1):.3f}"
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True
+               ) -> PackedRows:
+        """``nn.Module.to`` and its relatives end here: ``fn`` may move the buffers, not cast."""
+        held = {id(buffer) for buffer in self._buffers.values() if buffer is not None}
+
+        def keep_dtype(tensor: torch.Tensor) -> torch.Tensor:
+            if id(tensor) not in held:
+                return fn(tensor)
+            probe = fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device))
+            return fn(tensor) if probe.dtype == tensor.dtype else tensor.to(probe.device)
+
+        self._views = None
+        super()._apply(keep_dtype, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        found = state_dict.get(f"{prefix}values")
+        if found is not None and found.ndim == 1 and found.shape != self.values.shape:
+            self.values = torch.empty(found.shape, dtype=self.values.dtype,
+                                      device=self.values.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self.refresh()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_views": None}
+
+
+def runs_eagerly(x: torch.Tensor) -> bool:
+    """Whether nobody watches this call: no compiler, no autograd, no profiler, a plain tensor.
+
+    Then the product is called directly; going through torch's dispatcher costs as much again as
+    a small matrix does.
+    """
+    return not (
+        torch.compiler.is_compiling()
+        or type(x) is not torch.Tensor
+        or (x.requires_grad and torch.is_grad_enabled())
+        or torch._C._autograd._profiler_enabled()
+    )

@@ -1,0 +1,92 @@
+"""Matrices for the kernel tests: shapes that pinch, masks from empty to full, all kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from neurosparse import kernels
+
+Array = NDArray[Any]
+
+EDGES = [(0, 5), (1, 1), (4, 1), (2, 63), (3, 64), (3, 65), (1, 127), (5, 128), (3, 576), (2, 1000)]
+DENSITIES = [0.0, 0.02, 0.5, 0.97, 1.0]
+
+
+@dataclass
+class Case:
+    """A masked matrix in one kind, with what the kernels need of it."""
+
+    kind: str
+    mask: Array
+    raw: Array  # dense, the kind's own bits
+    scales: Array | None
+
+    @property
+    def cols(self) -> int:
+        return int(self.mask.shape[1])
+
+    @property
+    def rows(self) -> int:
+        return int(self.mask.shape[0])
+
+    @property
+    def floats(self) -> Array:
+        """Dense float32 with zeros where the mask is clear, by NumPy's own conversions."""
+        if self.kind == "bf16":
+            dense = (self.raw.astype(np.uint32) << 16).view(np.float32)
+        elif self.kind == "fp16":
+            dense = self.raw.view(np.float16).astype(np.float32)
+        else:
+            dense = self.raw.astype(np.float32)
+        dense = np.where(self.mask, dense, np.float32(0))
+        return dense if self.scales is None else dense * self.scales[:, None]
+
+    def packed(self) -> tuple[Array, Array, Array]:
+        """Values, bitmap, offsets at the level in use."""
+        bitmap = kernels.pack_mask(self.mask)
+        return kernels.pack_values(self.raw, bitmap), bitmap, kernels.row_offsets(bitmap)
+
+    def product(self, x: Array) -> Array:
+        values, bitmap, offsets = self.packed()
+        return kernels.matvec(values, self.kind, bitmap, offsets, self.scales, x)
+
+
+def make_case(kind: str, rows: int, cols: int, density: float, seed: int) -> Case:
+    """Random case; the random generator is its own."""
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((rows, cols)).astype(np.float32)
+    raw = {
+        "fp32": weight,
+        "bf16": (weight.view(np.uint32) >> 16).astype(np.uint16),
+        "fp16": weight.astype(np.float16).view(np.uint16),
+        "int8": np.clip(np.round(weight * 40), -127, 127).astype(np.int8),
+    }[kind]
+    scales = rng.uniform(0.001, 0.1, rows).astype(np.float32) if kind == "int8" else None
+    return Case(kind, rng.random((rows, cols)) < density, raw, scales)
+
+
+def cases() -> st.SearchStrategy[Case]:
+    """Hypothesis strategy over kinds, shapes, densities."""
+    shapes = st.one_of(
+        st.sampled_from(EDGES), st.tuples(st.integers(0, 9), st.integers(1, 300))
+    )
+    return st.builds(
+        lambda kind, shape, density, seed: make_case(kind, *shape, density, seed),
+        st.sampled_from(kernels.KINDS), shapes, st.sampled_from(DENSITIES), st.integers(0, 999),
+    )  # fmt: skip
+
+
+def bound(case: Case, x: Array) -> Array:
+    """The stated bound on |y - exact|: (cols + 16) eps sum |w||x|, [batch, rows]."""
+    sizes = np.abs(x).astype(np.float64) @ np.abs(case.floats).astype(np.float64).T
+    return (case.cols + 16) * np.finfo(np.float32).eps * sizes
+
+
+def exact(case: Case, x: Array) -> Array:
+    """The product in float64."""
+    return x.astype(np.float64) @ case.floats.astype(np.float64).T

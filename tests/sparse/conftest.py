@@ -1,0 +1,35 @@
+"""Fixtures of the sparse room: every instruction level, few threads, some tokens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from neurosparse import kernels
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _few_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=kernels.levels())
+def level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every level of this CPU in turn."""
+    with kernels.using(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def tokens() -> torch.Tensor:
+    """Random ids (2, 12), none of them special."""
+    return torch.randint(3, 99, (2, 12), generator=torch.Generator().manual_seed(1))
