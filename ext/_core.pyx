@@ -6,7 +6,7 @@ Every operation returns 0 or a code of core.h; neurosparse/kernels.py turns code
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t
 
-from arrays cimport bytes_of, fill, fits, is_array, item_size, value_type
+from arrays cimport bytes_of, fill, fits, is_array, is_mask_and_bitmap, item_size, value_type
 from core cimport *
 
 cnp.import_array()
@@ -46,11 +46,9 @@ def build_info():
 
 def pack_mask(cnp.ndarray mask, cnp.ndarray bitmap):
     cdef int code
-    if not (is_array(mask, 2, cnp.NPY_UINT8) and is_array(bitmap, 2, cnp.NPY_UINT8)):
+    if not is_mask_and_bitmap(mask, bitmap):
         return NS_ERROR_SIZE
     cdef int64_t rows = cnp.PyArray_DIM(mask, 0), cols = cnp.PyArray_DIM(mask, 1)
-    if not fits(bitmap, rows, (cols + 63) // 64 * 8):
-        return NS_ERROR_SIZE
     cdef const uint8_t *source = bytes_of(mask)
     cdef uint8_t *to = bytes_of(bitmap)
     with nogil:
@@ -60,11 +58,9 @@ def pack_mask(cnp.ndarray mask, cnp.ndarray bitmap):
 
 def unpack_mask(cnp.ndarray bitmap, cnp.ndarray mask):
     cdef int code
-    if not (is_array(mask, 2, cnp.NPY_UINT8) and is_array(bitmap, 2, cnp.NPY_UINT8)):
+    if not is_mask_and_bitmap(mask, bitmap):
         return NS_ERROR_SIZE
     cdef int64_t rows = cnp.PyArray_DIM(mask, 0), cols = cnp.PyArray_DIM(mask, 1)
-    if not fits(bitmap, rows, (cols + 63) // 64 * 8):
-        return NS_ERROR_SIZE
     cdef const uint8_t *source = bytes_of(bitmap)
     cdef uint8_t *to = bytes_of(mask)
     with nogil:

@@ -119,6 +119,10 @@ class _Job:
             targets = find_targets(loaded.model, exclude=options.exclude)
             if not self.stream:
                 nan_check(loaded.model, targets)
+            if not options.search_step:
+                # An illegal budget must show before an hour of profiling, not after it.
+                allocate(sizes_only(loaded.model, exclude=options.exclude), options.sparsity,
+                         rule=options.rule, **options.rule_options)
             texts = gather(options, loaded.tokenizer)
         record.data = texts.identity
         work = Work(options.folder, self._fingerprint(loaded, texts), resume=resume,
