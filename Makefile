@@ -9,6 +9,9 @@ OUT ?= out
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 EXT := $(wildcard ext/*.* ext/kernels/*) meson.build ext/meson.build neurosparse/meson.build
 
+# One torch thread in each of two workers; what is timed or limited in memory is marked slow.
+QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real"
+
 .PHONY: setup setup-dev demo demo-small test test-fast lint types imports ctest docs bench clean
 
 setup: $(VENV)/.setup
@@ -38,12 +41,13 @@ demo-small: setup
 		--windows 4 --window-length 128 --report-windows 4
 
 test: setup-dev lint types imports ctest
-	$(BIN)/python -m pytest
+	$(QUICK)
+	$(BIN)/python -m pytest -m "slow or real"
 	$(MAKE) docs
 	$(MAKE) demo-small
 
 test-fast: setup-dev lint types imports
-	$(BIN)/python -m pytest -m "not slow and not real"
+	$(QUICK)
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -63,6 +63,7 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-if os.environ.get("TRANSFORMERS_VERBOSITY") is None:
-    # Its advice concerns training; a user of the command line reads our lines.
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+# A user of the command line reads our lines: transformers' advice concerns training, and torch's
+# profiler (which counts Python's share of decoding) announces itself.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -63,6 +63,10 @@ class CompressOptions:
             raise InputError("compress", found=f"window_length {self.window_length}",
                              expected="at least 2 tokens")
         if self.search_step:
+            if self.stream:
+                raise InputError("compress", found="search_step with stream",
+                                 expected="one of the two",
+                                 mend="The search measures pruned models, which must be in memory.")
             if self.rule != "arithmetic" or self.step is not None:
                 raise InputError("compress", found="search_step with "
                                  + (f"rule {self.rule!r}" if self.step is None else "a step"),

