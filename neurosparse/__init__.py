@@ -41,10 +41,13 @@ _NAMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"neurosparse.{name}")
-    if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
+    module = f"neurosparse.{name}" if name in _ROOMS else _NAMES.get(name)
+    if module is not None:
+        from neurosparse.extras import extras_named
+
+        with extras_named():
+            found = importlib.import_module(module)
+        return found if name in _ROOMS else getattr(found, name)
     raise AttributeError(f"module 'neurosparse' has no attribute {name!r}")
 
 

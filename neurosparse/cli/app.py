@@ -12,6 +12,7 @@ import typer
 from neurosparse import __version__
 from neurosparse.cli import compress, evaluate, info, report
 from neurosparse.errors import NeurosparseError
+from neurosparse.extras import extras_named
 
 app = typer.Typer(
     name="neurosparse", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -42,7 +43,8 @@ def main() -> None:
     """Run the command line: exit code 2 for a wrong input, 130 for Ctrl-C, one line on stderr."""
     debug = "--debug" in sys.argv
     try:
-        code = app(standalone_mode=False)
+        with extras_named():
+            code = app(standalone_mode=False)
     except click.exceptions.Abort:
         code = 130
     except KeyboardInterrupt:

@@ -136,11 +136,3 @@ def test_help_of_every_command() -> None:
     for name in ("compress", "eval", "report", "info"):
         assert name in listed
         assert run(name, "--help").returncode == 0
-
-
-def test_importing_the_package_loads_no_room() -> None:
-    code = ("import sys, neurosparse; "
-            "print(sorted(m for m in sys.modules if m.startswith('neurosparse.')), "
-            "'torch' in sys.modules, 'numpy' in sys.modules)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "['neurosparse._version'] False False"

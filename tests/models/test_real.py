@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 import torch
+from packages import needs
 
 from neurosparse.models import (
     BlockWalk,
@@ -20,12 +19,6 @@ from neurosparse.models import (
 )
 
 pytestmark = [pytest.mark.real]
-
-
-def needs(package: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(
-        importlib.util.find_spec(package) is None, reason=f"the package {package} is not installed"
-    )
 
 
 TEXT = ("The walk goes from block to block and the hidden state goes with it. " * 200).strip()
