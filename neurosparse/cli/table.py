@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -48,8 +49,8 @@ def print_results(results: dict[str, Any], *, folder: str) -> None:
         console.print("\n[bold]A sample of its text[/bold]")
         console.print(sample["prompt"] + sample["text"], markup=False, style="italic")
     console.print("\n[bold]Use it[/bold]")
-    print(f'import neurosparse as ns\nmodel = ns.sparse.load("{folder}/model")'
-          f'\n# model.generate(...) as ever; the report is {folder}/report.html')
+    print(f'import neurosparse as ns\nmodel = ns.sparse.load("{Path(folder) / "model"}")'
+          f"\n# model.generate(...) as ever; the report is {Path(folder) / 'report.html'}")
 
 
 def _number(value: float | None, unit: float = 1.0) -> str:

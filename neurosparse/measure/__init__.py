@@ -5,7 +5,7 @@ from neurosparse.measure.curves import local_error
 from neurosparse.measure.depth import DepthErrors
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
 from neurosparse.measure.profile import profile, sizes_only
-from neurosparse.measure.timing import GenerationSpeed, generation_speed
+from neurosparse.measure.timing import GenerationSpeed, generation_speed, python_share
 
 __all__ = [
     "DepthErrors",
@@ -17,5 +17,6 @@ __all__ = [
     "perplexity",
     "profile",
     "protocol",
+    "python_share",
     "sizes_only",
 ]

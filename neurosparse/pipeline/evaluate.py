@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from neurosparse import kernels, sparse
 from neurosparse.errors import NeurosparseError
 from neurosparse.files import size_of, write_whole
-from neurosparse.measure import generation_speed, perplexity
+from neurosparse.measure import generation_speed, perplexity, python_share
 from neurosparse.models import load
 from neurosparse.progress import Progress, silent
 from neurosparse.records import peak_memory
@@ -67,12 +67,14 @@ def evaluate(
         progress("time generation", 0, 1)
         speed = generation_speed(model, prompt.to(device))
         found |= {"prefill_tokens_per_s": speed.prefill, "decode_tokens_per_s": speed.decode,
-                  "decode_python_share": speed.python_share, "prompt_tokens": speed.prompt,
-                  "decode_steps": speed.steps, "loop": speed.loop}
+                  "prompt_tokens": speed.prompt, "decode_steps": speed.steps, "loop": speed.loop}
         progress("time generation", 1, 1)
     if sample and tokenizer is not None and not stream:
         found["sample"] = write_sample(model, tokenizer)
     found["peak_memory_bytes"] = peak_memory()
+    if prompt is not None and not stream:
+        # After the peak was read: the profiler takes memory of its own.
+        found["decode_python_share"] = python_share(model, prompt.to(device))
     if tokens is not None:
         result = perplexity(model, tokens, progress=progress)
         found |= {"perplexity": result.value, "perplexity_stderr": result.stderr,

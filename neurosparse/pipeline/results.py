@@ -39,8 +39,13 @@ def assemble(options: CompressOptions, work: Work, rows: dict[str, dict[str, Any
     for key in ("dense", "dense bf16", "packed"):
         if key not in rows:
             continue
-        size_name = f"packed {options.values}" if key == "packed" else "dense bf16"
-        table.append({"name": names[key], "bytes": bytes_of[size_name], "bytes_what": size_name,
+        what, size = names[key], bytes_of.get(names[key])
+        if size is None:
+            # Dense in the dtype that it computes in, if it were saved so.
+            wide = key == "dense" and options.dtype == "float32"
+            what, size = (("dense fp32", 2 * bytes_of["dense bf16"]) if wide
+                          else ("dense bf16", bytes_of["dense bf16"]))
+        table.append({"name": names[key], "bytes": size, "bytes_what": what,
                       **{name: rows[key].get(name) for name in _COPIED}})
     return {
         "model": options.model,
