@@ -11,6 +11,7 @@ and two helpers that make a sum exact without choosing: ``exact_mean``, ``exact_
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,14 +58,21 @@ def exact_mean(
     def clipped(shift: float) -> Floats:
         return np.asarray(np.clip(values + shift, low, high), float)
 
-    left, right = float(np.min(low - values)), float(np.max(high - values))
+    left, right = _bisect(clipped, mass, total, float(np.min(low - values)),
+                          float(np.max(high - values)))
+    return _settle(clipped(0.5 * (left + right)), mass, total, low, high)
+
+
+def _bisect(rates: Callable[[float], Floats], mass: Floats, total: float, left: float, right: float
+            ) -> tuple[float, float]:
+    """Narrow the interval in which the increasing mean of ``rates`` passes ``total``."""
     for _ in range(200):
         middle = 0.5 * (left + right)
-        if np.average(clipped(middle), weights=mass) < total:
+        if np.average(rates(middle), weights=mass) < total:
             left = middle
         else:
             right = middle
-    return _settle(clipped(0.5 * (left + right)), mass, total, low, high)
+    return left, right
 
 
 def _settle(rates: Floats, mass: Floats, total: float, low: Floats, high: Floats) -> Floats:
@@ -128,12 +136,7 @@ def separable(
 
     left = min(float(slopes[0]) for slopes, _ in marginals) - 1.0
     right = max(float(slopes[-1]) for slopes, _ in marginals) + 1.0
-    for _ in range(200):
-        middle = 0.5 * (left + right)
-        if np.average(at(middle), weights=mass) < total:
-            left = middle
-        else:
-            right = middle
+    left, right = _bisect(at, mass, total, left, right)
     below, above = at(left), at(right)
     # Where a cost is linear the rates jump at one price; the jump is shared in proportion.
     gap = float(mass @ (above - below))

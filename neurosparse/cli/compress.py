@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,8 +15,7 @@ _Run = "Run"
 
 
 def command(
-    model: Annotated[str, typer.Argument(
-        help="Folder or hub id, .gguf file, or alias (smollm2, gemma3-270m).")],
+    model: Annotated[str, typer.Argument(help="Folder, hub id, .gguf file, or smollm2.")],
     sparsity: Annotated[float, typer.Option(
         help="Share of the blocks' weights to take away, in [0, 1).", rich_help_panel=_Panel)],
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "out",
@@ -45,8 +44,10 @@ def command(
         help="Text of the reported perplexity.", rich_help_panel=_Texts)] = None,
     windows: Annotated[int, typer.Option(help="Calibration windows.", rich_help_panel=_Texts)] = 32,
     window_length: Annotated[int, typer.Option(help="Tokens.", rich_help_panel=_Texts)] = 512,
-    report_windows: Annotated[int, typer.Option(rich_help_panel=_Texts)] = 64,
-    selection_windows: Annotated[int, typer.Option(rich_help_panel=_Texts)] = 16,
+    report_windows: Annotated[int, typer.Option(
+        help="Windows of the reported perplexity.", rich_help_panel=_Texts)] = 64,
+    selection_windows: Annotated[int, typer.Option(
+        help="Windows on which steps are compared.", rich_help_panel=_Texts)] = 16,
     dtype: Annotated[str, typer.Option(
         help="float32, bfloat16, float16 or auto, in which the model computes.",
         rich_help_panel=_Run)] = "float32",
@@ -68,8 +69,7 @@ def command(
     = False,
     progress: Annotated[str, typer.Option(help="auto, lines or none.", rich_help_panel=_Run)]
     = "auto",
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.",
-                                        rich_help_panel=_Run)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Prune, pack, evaluate and report: a real model in, a smaller one that works out."""
     from neurosparse.cli.table import print_results
@@ -84,8 +84,7 @@ def command(
         batch_size=batch_size, stream=stream, seed=seed,
     )
     if dry_run:
-        estimate = plan(options).as_dict()
-        print(json.dumps(estimate, indent=2) if as_json else _plan_text(estimate))
+        _print_plan(plan(options).as_dict(), as_json=as_json)
         return
     arguments = options.as_dict()
     with shown(progress) as see:
@@ -97,16 +96,18 @@ def command(
         print_results(result.results, folder=out)
 
 
-def _plan_text(estimate: dict[str, object]) -> str:
+def _print_plan(estimate: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(estimate, indent=2))
+        return
     model, seconds = estimate["model"], estimate["seconds"]
-    assert isinstance(model, dict) and isinstance(seconds, dict)
     lines = [f"{model['name']} ({model['source']}): {model['parameters']:,} parameters, "
              f"{model['pruned_parameters']:,} of them in {model['linears']} linears of "
              f"{model['blocks']} blocks",
              *(f"  {stage:<10} about {value:8.0f} s" for stage, value in seconds.items()),
              f"  all        about {sum(seconds.values()):8.0f} s",
-             f"memory about {estimate['memory_bytes'] / 1e6:,.0f} MB"  # type: ignore[operator]
+             f"memory about {estimate['memory_bytes'] / 1e6:,.0f} MB"
              + (" (blocks read from disk one by one)" if estimate["streamed"] else ""),
-             f"disk   about {estimate['disk_bytes'] / 1e6:,.0f} MB",  # type: ignore[operator]
+             f"disk   about {estimate['disk_bytes'] / 1e6:,.0f} MB",
              "Nothing was run or written."]
-    return "\n".join(lines)
+    print("\n".join(lines))
