@@ -12,6 +12,9 @@ EXT := $(wildcard ext/*.* ext/kernels/*) meson.build ext/meson.build neurosparse
 # One torch thread in each of two workers; what is timed or limited in memory is marked slow.
 QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real"
 
+# Without build isolation meson-python looks for meson and ninja on the path.
+export PATH := $(abspath $(BIN)):$(PATH)
+
 .PHONY: setup setup-dev demo demo-small test test-fast lint types imports ctest docs bench clean
 
 setup: $(VENV)/.setup
@@ -60,8 +63,8 @@ imports: setup-dev
 
 # The C tests need no Python: a build folder of their own.
 ctest: setup-dev
-	test -d build/ctest || PATH="$(abspath $(BIN)):$$PATH" $(BIN)/meson setup build/ctest --buildtype=release >/dev/null
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/meson test -C build/ctest --print-errorlogs
+	test -d build/ctest || $(BIN)/meson setup build/ctest --buildtype=release >/dev/null
+	$(BIN)/meson test -C build/ctest --print-errorlogs
 
 docs: setup-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -31,8 +31,7 @@ def command(
     values: Annotated[str, typer.Option(
         help="bf16, fp16, fp32 or int8.", rich_help_panel=_Panel)] = "bf16",
     exclude: Annotated[list[str] | None, typer.Option(
-        help="Glob pattern of linears to leave alone; may be repeated.",
-        rich_help_panel=_Panel)] = None,
+        help="Glob of linears to leave alone; may be repeated.", rich_help_panel=_Panel)] = None,
     export: Annotated[str | None, typer.Option(
         help="dense: also write out/dense, for everybody else.", rich_help_panel=_Panel)] = None,
     calibration: Annotated[str | None, typer.Option(
@@ -51,14 +50,16 @@ def command(
     dtype: Annotated[str, typer.Option(
         help="float32, bfloat16, float16 or auto, in which the model computes.",
         rich_help_panel=_Run)] = "float32",
-    device: Annotated[str, typer.Option(rich_help_panel=_Run)] = "cpu",
-    batch_size: Annotated[int, typer.Option(help="Windows a pass.", rich_help_panel=_Run)] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
+    batch_size: Annotated[int, typer.Option(help="Windows a pass.")] = 8,
     stream: Annotated[bool | None, typer.Option(
         "--stream/--no-stream", help="Read blocks from disk one by one; by itself if memory is "
         "short.", rich_help_panel=_Run)] = None,
+    hidden: Annotated[str, typer.Option(
+        help="Hidden states of the windows in memory or on disk.", rich_help_panel=_Run)]
+    = "memory",
     seed: Annotated[int | None, typer.Option(
-        help="Draw the calibration windows by this seed; else the first.", rich_help_panel=_Run)]
-    = None,
+        help="Draw the calibration windows by this seed; else the first.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with unfinished work.",
                                          rich_help_panel=_Run)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.",
@@ -81,7 +82,7 @@ def command(
         report_text=report_text, windows=windows, window_length=window_length,
         report_windows=report_windows, selection_windows=selection_windows, values=values,
         exclude=tuple(exclude or ()), export=export, dtype=dtype, device=device,
-        batch_size=batch_size, stream=stream, seed=seed,
+        batch_size=batch_size, stream=stream, hidden=hidden, seed=seed,
     )
     if dry_run:
         _print_plan(plan(options).as_dict(), as_json=as_json)

@@ -36,6 +36,8 @@ def profile(
     exclude: Sequence[str] = (),
     calibration: dict[str, Any] | None = None,
     batch_size: int = 8,
+    store: str = "memory",
+    folder: str | None = None,
     progress: Progress = silent,
 ) -> Profile:
     """Measure a model in one forward pass over the calibration windows.
@@ -53,6 +55,10 @@ def profile(
         Glob patterns of linears to leave out.
     calibration
         Identity of the text, kept in the profile as it is.
+    batch_size
+        Windows a forward pass.
+    store, folder
+        Where hidden states live: ``"memory"``, or ``"disk"`` below ``folder``.
 
     Returns
     -------
@@ -70,7 +76,7 @@ def profile(
     if not levels or any(not 0 <= level <= 1 for level in levels):
         raise InputError("profile", found=f"levels {list(levels)}", expected="rates in [0, 1]")
     targets = find_targets(model, exclude=tuple(exclude))
-    walk = BlockWalk(model, tokens, batch_size=batch_size)
+    walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder)
     norms: dict[str, float] = {}
     errors: dict[str, list[float]] = {}
     with torch.inference_mode():

@@ -143,8 +143,9 @@ class _Job:
 
     def _fingerprint(self, loaded: LoadedModel, texts: Texts) -> dict[str, Any]:
         """All that decides the result, bit for bit."""
-        options = self.options.as_dict()
-        del options["out"]
+        # Where things lie does not: a run that ran out of memory may go on with --stream.
+        options = {name: value for name, value in self.options.as_dict().items()
+                   if name not in ("out", "stream", "hidden")}
         return {
             **options, "exclude": list(self.options.exclude),
             "neurosparse": __version__, "torch": str(torch.__version__),
@@ -161,7 +162,8 @@ class _Job:
                 found = profile(
                     loaded.model, texts.calibration, method=options.method,
                     exclude=options.exclude, calibration=texts.identity["calibration"],
-                    batch_size=options.batch_size, progress=self.progress,
+                    batch_size=options.batch_size, store=options.hidden,
+                    folder=str(work.path("hidden")), progress=self.progress,
                 )
                 found.write(work.path("profile.h5"))
         if not work.path("budget.json").is_file():
@@ -185,8 +187,9 @@ class _Job:
         with self.record.timed("prune"):
             done = prune(
                 loaded.model, Budget.read(work.path("budget.json")), texts.calibration,
-                method=options.method, batch_size=options.batch_size, observers=[depth],
-                keeper=files, progress=self.progress,
+                method=options.method, batch_size=options.batch_size, store=options.hidden,
+                folder=str(work.path("hidden")), observers=[depth], keeper=files,
+                progress=self.progress,
             )
         measured = Profile.read(work.path("profile.h5"))
         measured.depth = depth.relative_error

@@ -45,6 +45,7 @@ class CompressOptions:
     device: str = "cpu"
     batch_size: int = 8
     stream: bool | None = None
+    hidden: str = "memory"
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +54,7 @@ class CompressOptions:
         _one_of("rule", self.rule, tuple(sorted(RULES)))
         _one_of("values", self.values, VALUES)
         _one_of("dtype", self.dtype, DTYPES)
+        _one_of("hidden", self.hidden, ("memory", "disk"))
         if self.export is not None:
             _one_of("export", self.export, ("dense",))
         for name in ("windows", "report_windows", "selection_windows", "batch_size"):
