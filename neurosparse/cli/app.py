@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from typing import Any
 
-import click
 import typer
 
 from neurosparse import __version__
@@ -23,6 +23,11 @@ app.command("compress")(compress.command)
 app.command("eval")(evaluate.command)
 app.command("report")(report.command)
 app.command("info")(info.command)
+
+
+# What a wrong command line raises. Newer typers carry a click of their own, older ones need the
+# package: the base of an exception that both give is the right one in either.
+_Usage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 def _show_version(value: bool) -> None:
@@ -45,13 +50,14 @@ def main() -> None:
     try:
         with extras_named():
             code = app(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         code = 130
-    except KeyboardInterrupt:
-        code = 130
-    except click.ClickException as error:
-        error.show()
+    except _Usage as error:
         code = 2
+        if error.format_message():
+            command = getattr(getattr(error, "ctx", None), "command_path", "neurosparse")
+            print(f"{command}: {' '.join(error.format_message().split())} (see {command} --help)",
+                  file=sys.stderr)
     except NeurosparseError as error:
         if debug:
             traceback.print_exc()

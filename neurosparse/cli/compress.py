@@ -11,7 +11,6 @@ from neurosparse.cli.progress import shown
 
 _Panel = "What to take, and how"
 _Texts = "Texts"
-_Run = "Run"
 
 
 def command(
@@ -48,28 +47,23 @@ def command(
     selection_windows: Annotated[int, typer.Option(
         help="Windows on which steps are compared.", rich_help_panel=_Texts)] = 16,
     dtype: Annotated[str, typer.Option(
-        help="float32, bfloat16, float16 or auto, in which the model computes.",
-        rich_help_panel=_Run)] = "float32",
+        help="float32, bfloat16, float16, auto: of the computation.")] = "float32",
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
     batch_size: Annotated[int, typer.Option(help="Windows a pass.")] = 8,
     stream: Annotated[bool | None, typer.Option(
-        "--stream/--no-stream", help="Read blocks from disk one by one; by itself if memory is "
-        "short.", rich_help_panel=_Run)] = None,
+        "--stream/--no-stream",
+        help="Read blocks from disk one by one; by itself if memory is short.")] = None,
     hidden: Annotated[str, typer.Option(
-        help="Hidden states of the windows in memory or on disk.", rich_help_panel=_Run)]
-    = "memory",
+        help="memory or disk: where the windows' hidden states lie.")] = "memory",
     seed: Annotated[int | None, typer.Option(
         help="Draw the calibration windows by this seed; else the first.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with unfinished work.",
-                                         rich_help_panel=_Run)] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.",
-                                            rich_help_panel=_Run)] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will do and cost.",
-                                          rich_help_panel=_Run)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_Run)]
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with unfinished work.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results in --out.")]
     = False,
-    progress: Annotated[str, typer.Option(help="auto, lines or none.", rich_help_panel=_Run)]
-    = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will do, its cost.")]
+    = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    progress: Annotated[str, typer.Option(help="auto, lines or none.")] = "auto",
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Prune, pack, evaluate and report: a real model in, a smaller one that works out."""

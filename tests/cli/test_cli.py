@@ -116,6 +116,21 @@ def test_wrong_input_is_one_line(arguments: list[str], words: list[str], place: 
     assert sorted(place.iterdir()) == before
 
 
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["compress", "model"], ["compress", "sparsity", "--help"]),
+    (["compress", "model", "--sparsity", "abc"], ["number"]),
+    (["compress", "model", "--sparsity", "0.5", "--colour", "red"], ["--colour"]),
+    (["bogus"], ["bogus"]),
+])
+def test_a_wrong_command_line_is_one_line(arguments: list[str], words: list[str]) -> None:
+    refused(run(*arguments), *words)
+
+
+def test_no_argument_shows_the_help() -> None:
+    done = run()
+    assert done.returncode == 2 and "compress" in done.stdout and not done.stderr.strip()
+
+
 def test_debug_shows_the_traceback(place: Path) -> None:
     done = run("compress", "nowhere", "--sparsity", "0.5", "--debug", cwd=place)
     assert done.returncode == 2 and "Traceback" in done.stderr
