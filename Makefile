@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small test test-fast lint types imports ctest docs bench clean
+.PHONY: setup setup-dev demo demo-small test test-fast lint types imports doctest ctest docs bench clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -43,13 +43,13 @@ demo-small: setup
 	$(BIN)/neurosparse compress smollm2 --sparsity 0.6 --out build/demo-small --overwrite \
 		--windows 4 --window-length 128 --report-windows 4
 
-test: setup-dev lint types imports ctest
+test: setup-dev lint types imports doctest ctest
 	$(QUICK)
 	$(BIN)/python -m pytest -m "slow or real"
 	$(MAKE) docs
 	$(MAKE) demo-small
 
-test-fast: setup-dev lint types imports
+test-fast: setup-dev lint types imports doctest
 	$(QUICK)
 
 lint: setup-dev
@@ -60,6 +60,10 @@ types: setup-dev
 
 imports: setup-dev
 	$(BIN)/python tests/lint_imports.py
+
+# The examples in docstrings: tests/ is all that pytest looks at by itself.
+doctest: setup-dev
+	$(BIN)/python -m pytest -q --doctest-modules neurosparse
 
 # The C tests need no Python: a build folder of their own.
 ctest: setup-dev

@@ -27,8 +27,12 @@ def read(folder: Path, **options: Any) -> Any:
 
 
 def test_registering_twice_is_fine() -> None:
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
+
     register()
+    before = AUTO_QUANTIZER_MAPPING["neurosparse"]
     register()
+    assert AUTO_QUANTIZER_MAPPING["neurosparse"] is before
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "mixtral", "qwen3_moe", "gpt2", "gpt_oss"])
