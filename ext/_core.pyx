@@ -6,7 +6,7 @@ Every operation returns 0 or a code of core.h; neurosparse/kernels.py turns code
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t
 
-from arrays cimport bytes_of, fill, fits, is_array, is_mask_and_bitmap, item_size, value_type
+from arrays cimport bytes_of, fill, fits, frame_sizes, is_array, is_mask_and_bitmap, item_size, value_type
 from core cimport *
 
 cnp.import_array()
@@ -146,4 +146,19 @@ def matvec(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets
     cdef int64_t count = cnp.PyArray_SIZE(values), batch = cnp.PyArray_DIM(x, 0)
     with nogil:
         code = ns_matvec(&m, count, source, batch, to)
+    return code
+
+
+def combine(list sources, list weights, list out, object scale, object scaled, int scaled_from):
+    cdef ns_combination c
+    cdef cnp.ndarray a
+    cdef int code = frame_sizes(&c, sources, out, scale, scaled)
+    if code != NS_OK:
+        return code
+    c.scaled_from = scaled_from
+    for o in range(c.outputs):
+        for s in range(c.count):
+            c.weights[o][s] = weights[o][s]
+    with nogil:
+        code = ns_combine(&c)
     return code

@@ -2,7 +2,7 @@
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t
 
-from core cimport NS_ERROR_SIZE, NS_OK, ns_matrix
+from core cimport NS_ERROR_SIZE, NS_OK, ns_combination, ns_matrix
 
 
 cdef inline int item_size(int kind) noexcept nogil:
@@ -56,4 +56,43 @@ cdef inline int fill(ns_matrix *m, cnp.ndarray values, int kind, cnp.ndarray bit
                 and cnp.PyArray_ISALIGNED(scales) and cnp.PyArray_DIM(scales, 0) == m.rows):
             return NS_ERROR_SIZE
         m.scales = <const float *>cnp.PyArray_DATA(scales)
+    return NS_OK
+
+
+cdef inline bint is_frame(cnp.ndarray a, cnp.ndarray like):
+    return (cnp.PyArray_IS_F_CONTIGUOUS(a) and cnp.PyArray_NDIM(a) == 2
+            and cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(like)
+            and fits(a, cnp.PyArray_DIM(like, 0), cnp.PyArray_DIM(like, 1)))
+
+
+cdef inline int frame_sizes(ns_combination *c, list sources, list out, object scale,
+                            object scaled) except -1:
+    """Point c at the arrays; NS_ERROR_SIZE where one of them does not fit the first."""
+    cdef cnp.ndarray first = sources[0], a
+    cdef int i, kind = cnp.PyArray_TYPE(first)
+    if kind not in (cnp.NPY_FLOAT64, cnp.NPY_FLOAT32) or len(sources) > 8 or len(out) > 2:
+        return NS_ERROR_SIZE
+    c.item = 8 if kind == cnp.NPY_FLOAT64 else 4
+    c.rows, c.columns = cnp.PyArray_DIM(first, 0), cnp.PyArray_DIM(first, 1)
+    c.count, c.outputs = len(sources), len(out)
+    for i in range(c.count):
+        a = sources[i]
+        if not is_frame(a, first):
+            return NS_ERROR_SIZE
+        c.sources[i] = cnp.PyArray_DATA(a)
+    for i in range(c.outputs):
+        a = out[i]
+        if not is_frame(a, first):
+            return NS_ERROR_SIZE
+        c.out[i] = cnp.PyArray_DATA(a)
+    c.scale = c.scaled = NULL
+    if scaled is not None:
+        a = scale
+        if not (is_array(a, 1, kind) and cnp.PyArray_DIM(a, 0) == c.rows):
+            return NS_ERROR_SIZE
+        c.scale = cnp.PyArray_DATA(a)
+        a = scaled
+        if not is_frame(a, first):
+            return NS_ERROR_SIZE
+        c.scaled = cnp.PyArray_DATA(a)
     return NS_OK

@@ -53,4 +53,7 @@ NS_MUST_CHECK int ns_expand_float(const ns_matrix *m, int64_t value_count, float
 NS_MUST_CHECK int ns_matvec(const ns_matrix *m, int64_t value_count, const float *x,
                             int64_t batch, float *out);
 
+/* frames.c */
+NS_MUST_CHECK int ns_combine(const ns_combination *c);
+
 #endif

@@ -9,6 +9,14 @@ cdef extern from "core.h":
         const int64_t *offsets
         const uint8_t *values
         const float *scales
+    ctypedef struct ns_combination:
+        int item, count, outputs, scaled_from
+        int64_t rows, columns
+        const void *sources[8]
+        double weights[2][8]
+        void *out[2]
+        const void *scale
+        void *scaled
     int NS_ERROR_SIZE, NS_OK
     const char *ns_strerror(int) nogil
     int ns_level_count() nogil
@@ -25,3 +33,4 @@ cdef extern from "core.h":
     int ns_expand(const ns_matrix *, int, int64_t, uint8_t *, int64_t, int64_t) nogil
     int ns_expand_float(const ns_matrix *, int64_t, float *, int64_t, int64_t) nogil
     int ns_matvec(const ns_matrix *, int64_t, const float *, int64_t, float *) nogil
+    int ns_combine(const ns_combination *) nogil

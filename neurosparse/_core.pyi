@@ -37,3 +37,7 @@ def matvec(
     values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, scales: _Floats | None,
     x: _Floats, out: _Floats,
 ) -> int: ...
+def combine(
+    sources: list[NDArray[np.floating]], weights: list[list[float]], out: list[NDArray[np.floating]],
+    scale: NDArray[np.floating] | None, scaled: NDArray[np.floating] | None, scaled_from: int,
+) -> int: ...

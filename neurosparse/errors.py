@@ -59,5 +59,9 @@ class ResumeError(NeurosparseError, ValueError):
     """The unfinished work in a folder belongs to another run."""
 
 
+class DivergenceError(NeurosparseError, ArithmeticError):
+    """A trajectory or frame left the finite numbers, and the caller asked to be told by an error."""
+
+
 class MissingExtraError(NeurosparseError, ImportError):
     """An optional dependency is not installed."""

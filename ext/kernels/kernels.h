@@ -86,6 +86,23 @@ typedef void ns_prepare_fn(int kind, const float *x, int batch, int64_t cols, in
 typedef int ns_matvec_fn(const ns_matrix *m, const float *prepared, int batch, float *out,
                          int64_t stride, int64_t first, int64_t last);
 
+/* Frames are [columns, rows] with rows contiguous, all of one size and type. Output o becomes
+ * sum_s weights[o][s] sources[s]; scaled becomes scale (a value a row) times a source, or times
+ * output 0 where scaled_from is -1. Outputs may stand on sources: a tile is read before it is
+ * written. */
+enum { NS_SOURCES = 8, NS_COMBINED = 2 };
+typedef struct {
+    int item;                          /* 8: double, 4: float */
+    int count, outputs, scaled_from;
+    int64_t rows, columns;
+    const void *sources[NS_SOURCES];
+    double weights[NS_COMBINED][NS_SOURCES];
+    void *out[NS_COMBINED];
+    const void *scale;
+    void *scaled;
+} ns_combination;
+typedef void ns_combine_fn(const ns_combination *c, int64_t first, int64_t last);
+
 typedef struct {
     const char *name;
     ns_pack_mask_fn *pack_mask;
@@ -96,6 +113,7 @@ typedef struct {
     ns_expand_float_fn *expand_float;
     ns_prepare_fn *prepare;
     ns_matvec_fn *matvec;
+    ns_combine_fn *combine;
 } ns_table;
 
 #endif

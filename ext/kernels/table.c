@@ -12,6 +12,7 @@ ns_expand_fn NS_NAME(expand);
 ns_expand_float_fn NS_NAME(expand_float);
 ns_prepare_fn NS_NAME(prepare);
 ns_matvec_fn NS_NAME(matvec);
+ns_combine_fn NS_NAME(combine);
 
 extern const ns_table NS_NAME(table);
 
@@ -25,4 +26,5 @@ const ns_table NS_NAME(table) = {
     .expand_float = NS_NAME(expand_float),
     .prepare = NS_NAME(prepare),
     .matvec = NS_NAME(matvec),
+    .combine = NS_NAME(combine),
 };
