@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 from neurosparse._version import __version__
 
 if TYPE_CHECKING:
-    from neurosparse import budgets, measure, models, pipeline, pruning, report, sparse
+    from neurosparse import (
+        budgets,
+        dynamics,
+        lyapunov,
+        meanfield,
+        measure,
+        models,
+        pipeline,
+        pruning,
+        report,
+        sparse,
+        sweeps,
+    )
     from neurosparse.errors import NeurosparseError
     from neurosparse.pipeline import compress
     from neurosparse.sparse import register
@@ -23,6 +35,9 @@ __all__ = [
     "__version__",
     "budgets",
     "compress",
+    "dynamics",
+    "lyapunov",
+    "meanfield",
     "measure",
     "models",
     "pipeline",
@@ -30,9 +45,13 @@ __all__ = [
     "register",
     "report",
     "sparse",
+    "sweeps",
 ]
 
-_ROOMS = ("budgets", "measure", "models", "pipeline", "pruning", "report", "sparse")
+_ROOMS = (
+    "budgets", "dynamics", "lyapunov", "meanfield", "measure", "models", "pipeline", "pruning",
+    "report", "sparse", "sweeps",
+)  # fmt: skip
 _NAMES = {
     "NeurosparseError": "neurosparse.errors",
     "compress": "neurosparse.pipeline",
