@@ -45,7 +45,7 @@ class NetworkPropagator(Propagator):
 
     method = ""
     width: int | None = None
-    """Columns of a chunk; None: half of the frame."""
+    """Columns of a chunk; None: a third of the frame."""
 
     def __init__(self, system: Flow | Map, dt: float, seed: int, x0: Array | None,
                  dtype: str) -> None:
@@ -148,10 +148,10 @@ class NetworkPropagator(Propagator):
     def _chunks(self, columns: int) -> list[slice]:
         """Columns that go through a whole step before the next ones do.
 
-        Workspaces are as wide as the first of them: halves keep the memory of a step, frame
-        included, below 3 N k while BLAS still gets wide products.
+        Workspaces are as wide as the first of them: thirds keep the memory of a step, the frame
+        that came included, below 3 N k while BLAS still gets wide products.
         """
-        width = self.width or max(NARROWEST, -(-columns // 2))
+        width = self.width or max(NARROWEST, -(-columns // 3))
         return [slice(at, min(at + width, columns)) for at in range(0, columns, width)]
 
     def _drive(self, t: float) -> Any:

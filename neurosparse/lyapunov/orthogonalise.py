@@ -71,7 +71,9 @@ def _householder(frame: Array) -> tuple[Array, Array]:
     work = _WORK[shape]
     packed, tau, _, info = lapack.dgeqrf(frame, lwork=work, overwrite_a=1)
     _expect(info)
-    upper = np.asfortranarray(np.triu(packed[: shape[1]]))
+    upper = packed[: shape[1]].copy(order="F")
+    for column in range(shape[1]):  # np.triu would take two more copies of R
+        upper[column + 1 :, column] = 0.0
     q, _, info = lapack.dorgqr(packed, tau, lwork=work, overwrite_a=1)
     _expect(info)
     signs = np.where(np.diag(upper) < 0, -1.0, 1.0)

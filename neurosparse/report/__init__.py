@@ -1,9 +1,25 @@
 """Show what a run did: one HTML page, and its figures by themselves. From files alone, no torch."""
 
+from neurosparse.report.figure_autocovariance import autocovariance
 from neurosparse.report.figure_curves import curves
 from neurosparse.report.figure_depth import depth
 from neurosparse.report.figure_perplexity import perplexity
+from neurosparse.report.figure_phase import phase
 from neurosparse.report.figure_rates import rates
+from neurosparse.report.figure_spectrum import spectrum
+from neurosparse.report.figure_trajectory import trajectory
+from neurosparse.report.figure_two_time import two_time
 from neurosparse.report.page import write
 
-__all__ = ["curves", "depth", "perplexity", "rates", "write"]
+__all__ = [
+    "autocovariance",
+    "curves",
+    "depth",
+    "perplexity",
+    "phase",
+    "rates",
+    "spectrum",
+    "trajectory",
+    "two_time",
+    "write",
+]

@@ -6,12 +6,13 @@ light value; the page turns it into ``var(--name)``, so that one SVG serves both
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -139,11 +140,17 @@ def tidy(axes: Axes, *, grid: str = "y") -> None:
     axes.tick_params(which="minor", length=0)
 
 
-def legend_below(axes: Axes, *, columns: int, points: float = 32) -> None:
-    """A legend below the axis label, as far below the axes in points on every figure."""
+def legend_below(axes: Axes, *, columns: int, points: float = 32,
+                 handles: Sequence[Artist] | None = None) -> None:
+    """A legend below the axis label, as far below the axes in points on every figure.
+
+    With ``handles`` of these, whether they are drawn in the axes or not.
+    """
     figure = axes.get_figure()
     assert figure is not None
     shifted = axes.transAxes + ScaledTranslation(0, -points / 72, figure.dpi_scale_trans)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), bbox_transform=shifted,
-                ncols=columns, frameon=False, handlelength=1.8, columnspacing=1.4,
-                borderaxespad=0.0)
+    if handles is None:
+        handles = axes.get_legend_handles_labels()[0]
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0),
+                bbox_transform=shifted, ncols=columns, frameon=False, handlelength=1.8,
+                columnspacing=1.4, borderaxespad=0.0)
