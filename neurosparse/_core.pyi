@@ -38,6 +38,7 @@ def matvec(
     x: _Floats, out: _Floats,
 ) -> int: ...
 def combine(
-    sources: list[NDArray[np.floating]], weights: list[list[float]], out: list[NDArray[np.floating]],
+    sources: list[NDArray[np.floating]], weights: list[list[float]],
+    out: list[NDArray[np.floating]],
     scale: NDArray[np.floating] | None, scaled: NDArray[np.floating] | None, scaled_from: int,
 ) -> int: ...

@@ -60,7 +60,7 @@ class ResumeError(NeurosparseError, ValueError):
 
 
 class DivergenceError(NeurosparseError, ArithmeticError):
-    """A trajectory or frame left the finite numbers, and the caller asked to be told by an error."""
+    """A trajectory or frame left the finite numbers, and the caller asked for an error."""
 
 
 class MissingExtraError(NeurosparseError, ImportError):

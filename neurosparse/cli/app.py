@@ -10,7 +10,16 @@ from typing import Any
 import typer
 
 from neurosparse import __version__
-from neurosparse.cli import compress, evaluate, info, report
+from neurosparse.cli import (
+    compress,
+    evaluate,
+    info,
+    meanfield,
+    phase,
+    report,
+    simulate,
+    spectrum,
+)
 from neurosparse.errors import NeurosparseError
 from neurosparse.extras import extras_named
 
@@ -22,6 +31,10 @@ app = typer.Typer(
 app.command("compress")(compress.command)
 app.command("eval")(evaluate.command)
 app.command("report")(report.command)
+app.command("simulate")(simulate.command)
+app.command("spectrum")(spectrum.command)
+app.command("phase")(phase.command)
+app.command("meanfield")(meanfield.command)
 app.command("info")(info.command)
 
 
@@ -64,7 +77,9 @@ def main() -> None:
         print(f"neurosparse: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     if code == 130:
-        print("neurosparse: interrupted; finished parts are kept, go on with --resume",
+        one_go = sys.argv[1:2] in (["simulate"], ["meanfield"])
+        print("neurosparse: interrupted"
+              + ("" if one_go else "; finished parts are kept, go on with --resume"),
               file=sys.stderr)
     sys.stdout.flush()
     # A pool of another library may still hold threads; the exit code must not wait for them.

@@ -93,7 +93,8 @@ def response_density(raw: Array, jump: Array, problem: Problem) -> Array:
     -----
     A field in step m enters with weight 3/2 at once and -1/2 later, so lags 1 and 2 carry the
     scheme's edge; they are read off the quadratic through lags 0, 3 and 4 of the same column.
-    Column 0 (its step is Euler's) continues columns 1 and 2 in a straight line.
+    Column 0 (its step is Euler's, so that a field in it weighs half in all) continues columns 1
+    and 2 in a straight line; its first three lags are read off lags 0, 4 and 5.
     """
     n = len(raw)
     density = np.asarray(np.tril(raw, -1) / problem.dt)
@@ -107,4 +108,6 @@ def response_density(raw: Array, jump: Array, problem: Problem) -> Array:
             rest = np.arange(n - 4, n - lag)
             density[rest + lag, rest] = np.asarray(column)[-1]
         density[4:, 0] = 2 * density[4:, 1] - density[4:, 2]
+        for lag, parts in ((1, (0.6, 1.0, -0.6)), (2, (0.3, 1.5, -0.8)), (3, (0.1, 1.5, -0.6))):
+            density[lag, 0] = np.dot(parts, density[[0, 4, 5], 0])
     return density

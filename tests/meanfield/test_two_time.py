@@ -16,6 +16,14 @@ from neurosparse.meanfield.two_time import two_time
 from neurosparse.meanfield.two_time_result import TwoTime
 
 
+@pytest.mark.parametrize("dt", [0.1, 0.05, 0.025])
+def test_without_reciprocity_the_response_is_that_of_one_leaking_neuron(dt: float) -> None:
+    result = two_time(1.5, duration=2.0, dt=dt)
+    lag = result.times[:, None] - result.times[None, :]
+    leak = np.where(lag >= 0, np.exp(-np.maximum(lag, 0.0)), 0.0)
+    assert np.abs(result.response - leak).max() < 2.5 * dt**2
+
+
 @pytest.mark.parametrize(  # row 21
     ("gain", "symmetry", "values"),
     [(0.5, 0.5, {1.0: 0.391356, 2.0: 0.172109, 4.0: 0.043863}), (0.5, -0.5, {1.0: 0.345361}),

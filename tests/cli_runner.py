@@ -1,0 +1,78 @@
+"""Run the command line in this process, as ``main`` would, or in one of its own for Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from neurosparse.cli.app import main
+
+
+@dataclass
+class Done:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its stdout as strict JSON: neither NaN nor Infinity."""
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"{name} is not JSON")
+
+        return json.loads(self.out, parse_constant=refuse)
+
+
+def run(*arguments: Any) -> Done:
+    """Run ``neurosparse ARGUMENTS`` here, without progress."""
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["neurosparse", *map(str, arguments), "--progress", "none"]
+    code: Any = 0
+    with (mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out),
+          contextlib.redirect_stderr(err)):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    return Done(int(code or 0), out.getvalue(), err.getvalue())
+
+
+def refused(done: Done, *words: str) -> None:
+    """Exit code 2, one line on stderr with these words, no traceback, nothing on stdout."""
+    assert done.code == 2, (done.code, done.out, done.err)
+    lines = [line for line in done.err.splitlines() if line.strip()]
+    assert len(lines) == 1, done.err
+    assert "Traceback" not in done.err and done.out == ""
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def interrupted(*arguments: Any, after: str) -> Done:
+    """Run in a process, send it one Ctrl-C once a line with ``after`` came, and wait."""
+    argv = [sys.executable, "-m", "neurosparse", *map(str, arguments), "--progress", "lines"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stdout and job.stderr
+        seen = []
+        for line in job.stderr:
+            seen.append(line)
+            if after in line:
+                break
+        job.send_signal(signal.SIGINT)
+        out, err = job.communicate(timeout=120)
+    return Done(job.returncode, out, "".join(seen) + err)
+
+
+def files(folder: Path) -> list[str]:
+    """Names in a folder."""
+    return sorted(path.name for path in folder.iterdir())
