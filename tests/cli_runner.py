@@ -37,7 +37,8 @@ class Done:
 def run(*arguments: Any) -> Done:
     """Run ``neurosparse ARGUMENTS`` here, without progress."""
     out, err = io.StringIO(), io.StringIO()
-    argv = ["neurosparse", *map(str, arguments), "--progress", "none"]
+    quiet = [] if "--help" in arguments else ["--progress", "none"]
+    argv = ["neurosparse", *map(str, arguments), *quiet]
     code: Any = 0
     with (mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out),
           contextlib.redirect_stderr(err)):

@@ -30,7 +30,8 @@ def _profile() -> Profile:
 def test_counts_add_up_to_the_total(layers: int, sparsity: float) -> None:
     budget = arithmetic(layers, sparsity, 0.0, sizes=[97 + 13 * i for i in range(layers)])
     total = sum(97 + 13 * i for i in range(layers))
-    assert sum(budget.counts().values()) == round(sparsity * total)
+    # Nearest whole number; at a half either neighbour is (sparsity * total may be off by an ulp).
+    assert abs(sum(budget.counts().values()) - sparsity * total) <= 0.5 + 1e-9
 
 
 def test_budget_round_trip(tmp_path: Path) -> None:

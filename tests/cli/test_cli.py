@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cli_runner
 import pytest
 import torch
 from tiny import tiny_model, tiny_text, tiny_tokenizer, write_tiny
@@ -99,7 +100,8 @@ def test_json_goes_to_stdout_alone_and_dry_run_writes_nothing(place: Path) -> No
     (["model", "--sparsity", "0.5", "--calibration", "text.txt", "--out", "text.txt/x"],
      ["text.txt"]),
 ])
-def test_wrong_input_is_one_line(arguments: list[str], words: list[str], place: Path) -> None:
+def test_wrong_input_is_one_line(arguments: list[str], words: list[str], place: Path,
+                                 monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "empty.txt").write_text(" \n")
     (place / "short.txt").write_text("w1 w2 w3")
     if not (place / "torn").exists():
@@ -112,7 +114,8 @@ def test_wrong_input_is_one_line(arguments: list[str], words: list[str], place: 
         tiny_tokenizer().save_pretrained(place / "nan")
     before = sorted(place.iterdir())
     extra = [] if "--out" in arguments else ["--out", "never"]
-    refused(run("compress", *arguments, *extra, *TEXT, cwd=place), *words)
+    monkeypatch.chdir(place)
+    cli_runner.refused(cli_runner.run("compress", *arguments, *extra, *TEXT), *words)
     assert sorted(place.iterdir()) == before
 
 
@@ -123,7 +126,7 @@ def test_wrong_input_is_one_line(arguments: list[str], words: list[str], place: 
     (["bogus"], ["bogus"]),
 ])
 def test_a_wrong_command_line_is_one_line(arguments: list[str], words: list[str]) -> None:
-    refused(run(*arguments), *words)
+    cli_runner.refused(cli_runner.run(*arguments), *words)
 
 
 def test_no_argument_shows_the_help() -> None:
@@ -146,8 +149,13 @@ def test_eval_and_info(place: Path) -> None:
     assert info["level"] in info["levels"] and info["threads"] >= 1 and info["build"]
 
 
+def test_a_missing_model_is_one_line_in_a_process_of_its_own(place: Path) -> None:
+    refused(run("compress", "nowhere", "--sparsity", "0.5", cwd=place), "nowhere")
+
+
 def test_help_of_every_command() -> None:
     listed = run("--help").stdout
-    for name in ("compress", "eval", "report", "info"):
+    for name in ("compress", "eval", "report", "info", "simulate", "spectrum", "phase",
+                 "meanfield"):
         assert name in listed
-        assert run(name, "--help").returncode == 0
+        assert cli_runner.run(name, "--help").code == 0

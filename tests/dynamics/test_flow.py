@@ -41,7 +41,7 @@ def wave(t: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("phi", GAINS, ids=str)
+@pytest.mark.parametrize("phi", GAINS, ids=lambda g: getattr(g, "name", g))
 @pytest.mark.parametrize("inside", [None, True])
 def test_drift_is_minus_the_gradient_of_energy(kind: str, phi: Any, inside: bool | None) -> None:
     # papers.md (f)2, relative error below 1e-6
@@ -55,7 +55,7 @@ def test_drift_is_minus_the_gradient_of_energy(kind: str, phi: Any, inside: bool
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("phi", GAINS, ids=str)
+@pytest.mark.parametrize("phi", GAINS, ids=lambda g: getattr(g, "name", g))
 @pytest.mark.parametrize("gamma", [0.0, 0.35, 1.0, -0.5])
 @pytest.mark.parametrize("drive", ["none", "inside", "outside"])
 def test_tangent_action_is_the_derivative(kind: str, phi: Any, gamma: float, drive: str) -> None:
@@ -74,7 +74,7 @@ def test_tangent_action_is_the_derivative(kind: str, phi: Any, gamma: float, dri
     assert at.trace() == pytest.approx(np.trace(M), rel=1e-11, abs=1e-11)
 
 
-@pytest.mark.parametrize("phi", GAINS, ids=str)
+@pytest.mark.parametrize("phi", GAINS, ids=lambda g: getattr(g, "name", g))
 def test_jacobian_is_symmetric_at_gamma_one_only(phi: Any) -> None:
     x = state(3)
     M = Flow(make("dense"), 1.0, phi).jacobian(x)
