@@ -42,6 +42,7 @@ OURS = [
     ("rk4", 0.25, "float32"), ("rk4", 0.5, "float32"),
     ("exponential-ab3", 0.1, "float32"), ("exponential-ab3", 0.125, "float32"),
     ("exponential-ab3", 0.2, "float32"), ("exponential-ab4", 0.1, "float32"),
+    ("exponential-ab4", 0.125, "float32"),
 ]  # fmt: skip
 PEER_STEPS = (0.1, 0.25, 0.5)
 TARGETS = (0.01, 0.005, 0.002)

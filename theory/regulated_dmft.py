@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out"))
     parser.add_argument("--points", nargs="*", help="g,gamma pairs instead of the usual three")
     parser.add_argument("--draws", type=int)
+    parser.add_argument("--dt", type=float)
     parser.add_argument("--size", type=int)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -206,6 +207,7 @@ def main() -> None:
     if asked.points:
         options["points"] = [tuple(float(v) for v in pair.split(",")) for pair in asked.points]
     options["draws"], options["n"] = asked.draws or options["draws"], asked.size or options["n"]
+    options["dt"] = asked.dt or options["dt"]
     results: dict[str, Any] = {}
     for gain, gamma in options["points"]:
         start = time.perf_counter()

@@ -166,6 +166,7 @@ class Run:
     def factor(self, steps: int) -> tuple[Array, Array]:
         """Carry and orthonormalise once: logs [k] of the growth of each direction, and R [k, k]."""
         before = self.propagator.time
+        self.frame = self.propagator.place(self.frame)
         frame = self.propagator.carry(self.frame, steps)
         self._short = self.propagator.time < before + (steps - 0.5) * self.propagator.unit
         self.ended = self.propagator.ended

@@ -22,8 +22,8 @@ from neurosparse.lyapunov.tangent_product import Product
 Array = NDArray[np.float64]
 Frame = NDArray[Any]
 
-#: Narrower than this, BLAS packs J too often.
-NARROWEST = 64
+#: Up to this many columns go together: BLAS would pack J again for every few.
+UNDIVIDED = 96
 
 
 class NetworkPropagator(Propagator):
@@ -45,7 +45,7 @@ class NetworkPropagator(Propagator):
 
     method = ""
     width: int | None = None
-    """Columns of a chunk; None: a third of the frame."""
+    """Columns of a chunk; None: half of the frame in float64, all of it where it is narrow."""
 
     def __init__(self, system: Flow | Map, dt: float, seed: int, x0: Array | None,
                  dtype: str) -> None:
@@ -83,14 +83,22 @@ class NetworkPropagator(Propagator):
         for _ in range(steps):
             self._one(block, False)
 
+    def place(self, frame: Array) -> Array:
+        """A float64 frame in the block, beside the state."""
+        if self.kind != np.float64:
+            return frame
+        inside = self._resize(frame.shape[1])[:, 1:]
+        if not np.shares_memory(inside, frame):
+            inside[...] = frame
+        return inside
+
     def carry(self, frame: Array, steps: int) -> Array:
         """Carry state and frame together; the answer may be a view that the next call reuses."""
         k = frame.shape[1]
         block = self._resize(k)
-        inside = block[:, 1:]
+        inside, full = block[:, 1:], k == self.size
         if not np.shares_memory(inside, frame):
             inside[...] = frame
-        full = k == self.size
         for _ in range(steps):
             self._one(block, full)
         return inside if self.kind == np.float64 else inside.astype(np.float64, order="F")
@@ -148,10 +156,11 @@ class NetworkPropagator(Propagator):
     def _chunks(self, columns: int) -> list[slice]:
         """Columns that go through a whole step before the next ones do.
 
-        Workspaces are as wide as the first of them: thirds keep the memory of a step, the frame
-        that came included, below 3 N k while BLAS still gets wide products.
+        Workspaces are as wide as the first of them: halves keep the memory of a step, the frame
+        included, within 3 N k doubles while BLAS still gets wide products.
         """
-        width = self.width or max(NARROWEST, -(-columns // 3))
+        whole = columns <= UNDIVIDED or self.kind == np.float32
+        width = self.width or (columns if whole else -(-columns // 2))
         return [slice(at, min(at + width, columns)) for at in range(0, columns, width)]
 
     def _drive(self, t: float) -> Any:

@@ -52,6 +52,10 @@ class Propagator(ABC):
     def advance(self, steps: int) -> None:
         """Carry the state alone, ``steps`` steps."""
 
+    def place(self, frame: Array) -> Array:
+        """The frame where :meth:`carry` works on it, so that its first place can be freed."""
+        return frame
+
     @abstractmethod
     def carry(self, frame: Array, steps: int) -> Array:
         """Carry state and frame together.

@@ -11,7 +11,7 @@ from neurosparse.dynamics import Flow, gaussian_couplings
 from neurosparse.lyapunov import spectrum
 
 
-@pytest.mark.parametrize("n, k", [(400, 400), (800, 200)])
+@pytest.mark.parametrize("n, k", [(400, 400), (800, 200), (1000, 100)])
 @pytest.mark.parametrize("orthogonalise", ["cholesky", "householder"])
 def test_memory_of_a_spectrum(n, k, orthogonalise):
     J = gaussian_couplings(n, 3.0, seed=0)
