@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.budgets.allocator import exact_mean
 from neurosparse.budgets.budget import Budget, BudgetTarget, Rule, Total
+from neurosparse.budgets.form import rule_form
+from neurosparse.budgets.predicted import predicted_step
 from neurosparse.budgets.profile import Profile
+from neurosparse.budgets.units import units
 from neurosparse.errors import BudgetError
 
 
@@ -99,14 +103,61 @@ def arithmetic(n_layers: int, sparsity: float, step: float, sizes: Sequence[int]
     )
 
 
-def arithmetic_rates(profile: Profile, sparsity: float, *, step: float) -> NDArray[np.float64]:
+def _step(profile: Profile, sparsity: float, step: float | str, sizes: list[int]) -> float:
+    """The step asked for; the predicted one is brought into the legal interval."""
+    if not isinstance(step, str):
+        return step
+    if step != "predicted":
+        raise BudgetError("allocate with rule 'arithmetic'", found=f"step={step!r}",
+                          expected="a number or 'predicted'")
+    least, greatest = step_bounds(len(sizes), sparsity, sizes=sizes)
+    return float(np.clip(predicted_step(profile, sparsity).step, least, greatest))
+
+
+def _evidence(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("curves",) if isinstance(options.get("step"), str) else ()
+
+
+def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(options.get("step"), str):
+        return {}
+    sizes = units(profile).sizes.astype(np.int64).tolist()
+    found = predicted_step(profile, sparsity)
+    return {"predicted_step": _step(profile, sparsity, options["step"], sizes),
+            "predicted_from": found.source, "kappa": found.kappa, "slope": found.slope}
+
+
+def _columns(profile: Profile, sparsity: float, options: Mapping[str, Any]
+             ) -> dict[str, NDArray[np.float64]]:
+    if not isinstance(options.get("step"), str):
+        return {}
+    marginal = predicted_step(profile, sparsity).marginal
+    return {"ln marginal damage": units(profile).spread(marginal)}
+
+
+@rule_form(evidence=_evidence, columns=_columns, notes=_notes)
+def arithmetic_rates(profile: Profile, sparsity: float, *, step: float | str
+                     ) -> NDArray[np.float64]:
     """Rule ``arithmetic``: every linear of a block takes its block's rate.
+
+    Parameters
+    ----------
+    profile
+        Sizes are enough for a step that is given; ``"predicted"`` needs curves.
+    step
+        Common difference of neighbouring blocks, or ``"predicted"``: kappa / k of
+        :func:`predicted_step`, brought into the legal interval.
 
     Returns
     -------
     rates : array of shape (targets,)
+
+    Raises
+    ------
+    BudgetError
+        The step is outside the legal interval, or cannot be predicted.
     """
     blocks, where = np.unique(profile.block, return_inverse=True)
-    sizes = np.bincount(where, weights=profile.sizes).astype(np.int64)
-    rates = progression(len(blocks), sparsity, step, sizes=sizes.tolist())
+    sizes = np.bincount(where, weights=profile.sizes).astype(np.int64).tolist()
+    rates = progression(len(blocks), sparsity, _step(profile, sparsity, step, sizes), sizes=sizes)
     return np.asarray(rates[where], float)

@@ -1,0 +1,153 @@
+"""The arithmetic step that two measured slopes give: ``beta = kappa / k`` (theory.md section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator
+
+from neurosparse.budgets.form import check_evidence
+from neurosparse.budgets.profile import Profile
+from neurosparse.budgets.units import units
+from neurosparse.errors import BudgetError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PredictedStep:
+    """A step and what it came from.
+
+    Attributes
+    ----------
+    step
+        ``kappa / slope``.
+    kappa
+        Fall of the log marginal damage a block (least squares over depth).
+    slope
+        Growth of the log damage with the rate, k, at the rate asked for.
+    marginal : array of shape (blocks,)
+        Logarithm of the marginal damage a parameter at the rate.
+    source
+        Where the damage came from: ``"propagation"``, ``"gain"`` or ``"curves"``.
+    """
+
+    step: float
+    kappa: float
+    slope: float
+    marginal: Floats
+    source: str
+
+
+def log_slope(levels: ArrayLike, damage: ArrayLike, rate: float) -> tuple[Floats, Floats]:
+    """Logarithm of a damage and its derivative at a rate, from its values at some levels.
+
+    Monotone (PCHIP) in the logarithm, continued log-linearly beyond the first and last level.
+
+    Parameters
+    ----------
+    levels : array of shape (levels,)
+    damage : positive array of shape (targets, levels)
+
+    Returns
+    -------
+    value, slope : arrays of shape (targets,)
+    """
+    known, logs = np.asarray(levels, float), np.log(np.asarray(damage, float))
+    inside = float(np.clip(rate, known[0], known[-1]))
+    if len(known) == 1:
+        raise BudgetError("predict the step", found="one level", expected="two levels or more")
+    curve = PchipInterpolator(known, logs, axis=1)
+    slope = np.asarray(curve(inside, 1), float)
+    # At the ends PCHIP takes its own one-sided slope; beyond them the end pieces are straight.
+    if inside == known[-1]:
+        slope = (logs[:, -1] - logs[:, -2]) / (known[-1] - known[-2])
+    elif inside == known[0]:
+        slope = (logs[:, 1] - logs[:, 0]) / (known[1] - known[0])
+    return np.asarray(curve(inside), float) + slope * (rate - inside), slope
+
+
+def step_from_damage(levels: ArrayLike, damage: ArrayLike, sizes: ArrayLike, rate: float,
+                     source: str = "curves") -> PredictedStep:
+    """The step at which neighbouring blocks have equal marginal damage, from damage by block.
+
+    If block l does the damage ``d_l(s) = g_l a_l exp(k s)`` and ``ln(g_l a_l k / n_l)`` falls by
+    kappa a block, the best rates of a given mean are an arithmetic progression with step
+    ``kappa / k``, exactly. Real curves are taken so near the rate asked for: kappa is the least
+    squares slope over depth, weighted by size, and k the mean over blocks of ``d ln d_l / ds``.
+
+    Parameters
+    ----------
+    levels : array of shape (levels,)
+    damage : positive array of shape (blocks, levels)
+    sizes : array of shape (blocks,)
+        Parameters.
+    rate
+        Mean rate at which the slopes are taken.
+
+    Raises
+    ------
+    BudgetError
+        Damage that is not positive, or that does not grow with the rate.
+    """
+    table, mass = np.asarray(damage, float), np.asarray(sizes, float)
+    if not np.all(np.isfinite(table)) or not np.all(table > 0):
+        raise BudgetError("predict the step", found="a damage that is not positive",
+                          expected="positive damage of every block at every level")
+    value, slope = log_slope(levels, table, rate)
+    mean_slope = float(np.average(slope, weights=mass))
+    if not mean_slope > 0 or not np.all(slope > 0):
+        raise BudgetError("predict the step", found=f"damage with slope {float(slope.min()):.3g}",
+                          expected="damage that grows with the rate in every block")
+    marginal = value + np.log(slope) - np.log(mass)
+    if len(marginal) == 1:
+        return PredictedStep(0.0, 0.0, mean_slope, marginal, source)
+    place = np.arange(len(marginal), dtype=float)
+    place -= np.average(place, weights=mass)
+    kappa = -float(np.sum(mass * place * marginal) / np.sum(mass * place**2))
+    return PredictedStep(kappa / mean_slope, kappa, mean_slope, marginal, source)
+
+
+def _damage_of(profile: Profile) -> tuple[Floats, Floats, str]:
+    """Levels, damage of every target (targets, levels), and where it came from."""
+    ours = profile.evidence.get("propagation", {})
+    if "levels" in ours and "damage" in ours and ours["damage"].ndim == 2:
+        return ours["levels"], ours["damage"], "propagation"
+    check_evidence(profile, ("curves",), "predict the step")
+    assert profile.curves is not None
+    gains = profile.evidence.get("gain", {})
+    gain = gains.get("actual", gains.get("infinitesimal"))
+    if gain is None:
+        return profile.curves.levels, profile.curves.error, "curves"
+    return profile.curves.levels, profile.curves.error * gain[:, None], "gain"
+
+
+def predicted_step(profile: Profile, sparsity: float) -> PredictedStep:
+    """The arithmetic step for a profile, without any trial.
+
+    The damage of a block is the sum over its linears of, where the profile has it, the damage in
+    nats of the evidence ``propagation`` (arrays ``levels`` and ``damage``); or the gain to the
+    output (evidence ``gain``, array ``actual`` or ``infinitesimal``) times the local error; or the
+    local error alone, which takes every gain as equal and so knows nothing of amplification.
+
+    Parameters
+    ----------
+    profile
+        With curves.
+    sparsity
+        Mean rate.
+
+    Raises
+    ------
+    BudgetError
+        The profile has no curves, or they do not grow.
+    """
+    levels, damage, source = _damage_of(profile)
+    use = levels > 0
+    group = units(profile)
+    known = np.where(np.isfinite(damage), damage, 0.0)
+    blocks = np.stack([np.bincount(group.where, known[:, at], len(group.sizes))
+                       for at in np.flatnonzero(use)], axis=1)
+    return step_from_damage(levels[use], blocks, group.sizes, sparsity, source)

@@ -1,0 +1,52 @@
+"""The collectors by the name of their evidence.
+
+A new kind of evidence is a new small file with a ``Collector`` and one line in ``COLLECTORS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from neurosparse.errors import InputError
+from neurosparse.measure.collect_curves import CurvesCollector
+from neurosparse.measure.evidence import Collector
+
+COLLECTORS: dict[str, Callable[[], Collector]] = {}
+
+
+def known_evidence() -> list[str]:
+    """Every name that ``measure.profile`` takes in ``evidence``."""
+    return sorted({CurvesCollector.name, *COLLECTORS})
+
+
+def make_collectors(evidence: Iterable[str | Collector], levels: Sequence[float]
+                    ) -> list[Collector]:
+    """Collectors for names and ready collectors, each kind once, in the order given.
+
+    Parameters
+    ----------
+    evidence
+        Names of :func:`known_evidence`, or collectors made with options of their own.
+    levels
+        Rates of the curves.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or two collectors of one name.
+    """
+    made: dict[str, Collector] = {}
+    for item in [evidence] if isinstance(evidence, (str, Collector)) else evidence:
+        if isinstance(item, Collector):
+            if item.name in made:
+                raise InputError("profile", found=f"evidence {item.name!r} twice", expected="once")
+            made[item.name] = item
+        elif item == CurvesCollector.name:
+            made.setdefault(item, CurvesCollector(levels))
+        elif item in COLLECTORS:
+            if item not in made:
+                made[item] = COLLECTORS[item]()
+        else:
+            raise InputError("profile", found=f"evidence {item!r}",
+                             expected="some of " + ", ".join(known_evidence()))
+    return list(made.values())
