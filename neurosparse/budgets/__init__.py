@@ -10,27 +10,51 @@ from neurosparse.budgets.budget import (
     Total,
     read_budgets,
 )
+from neurosparse.budgets.explain import Explanation, explain
+from neurosparse.budgets.identity import check_budget, check_profile
+from neurosparse.budgets.predicted import PredictedStep, predicted_step, step_from_damage
 from neurosparse.budgets.profile import Curves, Profile
-from neurosparse.budgets.rules import RULES, allocate, check_options, check_sparsity
+from neurosparse.budgets.propagation import path_below
+from neurosparse.budgets.rules import (
+    RULES,
+    allocate,
+    check_options,
+    check_sparsity,
+    evidence_for,
+)
+from neurosparse.budgets.search import Found, greatest_sparsity, least_sparsity, sparsity_for_bits
 
 __all__ = [
     "RULES",
     "Budget",
     "BudgetTarget",
     "Curves",
+    "Explanation",
+    "Found",
     "ModelIdentity",
+    "PredictedStep",
     "Profile",
     "Rule",
     "Total",
     "allocate",
     "arithmetic",
+    "check_budget",
     "check_options",
+    "check_profile",
     "check_sparsity",
+    "evidence_for",
     "exact_counts",
     "exact_mean",
+    "explain",
+    "greatest_sparsity",
     "integers",
+    "least_sparsity",
+    "path_below",
+    "predicted_step",
     "progression",
     "read_budgets",
     "separable",
+    "sparsity_for_bits",
     "step_bounds",
+    "step_from_damage",
 ]

@@ -32,11 +32,12 @@ class BudgetTarget(_Strict):
 
 
 class Rule(_Strict):
-    """Which rule decided, with which options, from which profile."""
+    """Which rule decided, with which options, from which profile, and what it found on the way."""
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
     profile_sha256: str | None = None
+    notes: dict[str, Any] = Field(default_factory=dict)
 
 
 class Total(_Strict):

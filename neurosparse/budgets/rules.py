@@ -13,16 +13,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.budgets.absorption import absorption_rates
 from neurosparse.budgets.allocator import exact_mean
+from neurosparse.budgets.alpha import alpha_rates
 from neurosparse.budgets.arithmetic import arithmetic_rates
+from neurosparse.budgets.bounds import Bound, check_feasible, target_bounds
 from neurosparse.budgets.budget import Budget, BudgetTarget, ModelIdentity, Rule, Total
+from neurosparse.budgets.dlp import dlp_rates
+from neurosparse.budgets.erdos_renyi import er_rates, erk_rates
+from neurosparse.budgets.fisher import fisher_trace_rates
+from neurosparse.budgets.form import check_evidence, form_of
+from neurosparse.budgets.global_threshold import global_rates
+from neurosparse.budgets.multiples import on_multiples
+from neurosparse.budgets.owl import owl_rates
 from neurosparse.budgets.profile import Profile
+from neurosparse.budgets.propagation import propagation_rates
+from neurosparse.budgets.representation import representation_rates
 from neurosparse.budgets.uniform import uniform_rates
 from neurosparse.errors import BudgetError
 
 RULES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "uniform": uniform_rates,
     "arithmetic": arithmetic_rates,
+    "owl": owl_rates,
+    "alpha": alpha_rates,
+    "dlp": dlp_rates,
+    "representation": representation_rates,
+    "fisher-trace": fisher_trace_rates,
+    "absorption": absorption_rates,
+    "er": er_rates,
+    "erk": erk_rates,
+    "global": global_rates,
+    "propagation": propagation_rates,
 }
 
 
@@ -63,35 +85,63 @@ def check_options(rule: str, options: dict[str, Any]) -> None:
                           expected=f"options {sorted(takes)}, of which {needed} are needed")
 
 
-def allocate(profile: Profile, sparsity: float, *, rule: str = "uniform", **options: Any) -> Budget:
+def evidence_for(rule: str, **options: Any) -> tuple[str, ...]:
+    """What a profile must hold for a rule: names that ``measure.profile(evidence=...)`` takes.
+
+    Raises
+    ------
+    BudgetError
+        Unknown rule, or wrong options.
+    """
+    check_options(rule, options)
+    return form_of(RULES[rule]).evidence(options)
+
+
+def allocate(profile: Profile, sparsity: float, *, rule: str = "uniform", lower: Bound = 0.0,
+             upper: Bound = 1.0, multiple: int | None = None, **options: Any) -> Budget:
     """Decide what every target of a profile gives.
 
     Parameters
     ----------
     profile
-        Measured by ``measure.profile``; sizes are enough for ``uniform`` and ``arithmetic``.
+        Measured by ``measure.profile`` with ``evidence_for(rule)``; sizes are enough for
+        ``uniform`` and ``arithmetic`` with a step.
     sparsity
         Share of all parameters of the targets to take away, in [0, 1).
     rule
         A name in ``RULES``; its options follow by name (``step=0.008`` for ``arithmetic``).
+    lower, upper
+        Bounds on the rates: one number, or numbers by glob pattern on the targets' names.
+    multiple
+        Round the rates to multiples of 1 / ``multiple`` (8: N of N:8), the mean kept as nearly as
+        the sizes allow.
 
     Returns
     -------
     Budget
-        Its weighted mean is ``sparsity`` to 1e-12.
+        Its weighted mean is ``sparsity`` to 1e-12 (unless rounded to multiples).
 
     Raises
     ------
     BudgetError
-        Unknown rule, wrong options, sparsity outside [0, 1).
+        Unknown rule, wrong options, sparsity outside [0, 1), evidence that the profile lacks, or
+        bounds that cannot be kept.
     """
     check_sparsity(sparsity)
     check_options(rule, options)
-    rates = exact_mean(RULES[rule](profile, sparsity, **options), profile.sizes, sparsity)
+    form = form_of(RULES[rule])
+    check_evidence(profile, form.evidence(options), f"allocate with rule {rule!r}")
+    low, high = target_bounds(profile, lower, upper)
+    check_feasible(profile, sparsity, low, high)
+    rates = exact_mean(RULES[rule](profile, sparsity, **options), profile.sizes, sparsity,
+                       lower=low, upper=high)
+    if multiple is not None:
+        rates = on_multiples(rates, profile.sizes, multiple, lower=low, upper=high)
     return Budget(
         kind="sparsity",
         model=ModelIdentity(**profile.model) if profile.model else None,
-        rule=Rule(name=rule, options=options, profile_sha256=profile.sha256),
+        rule=Rule(name=rule, options=options, profile_sha256=profile.sha256,
+                  notes=form.notes(profile, sparsity, options)),
         total=Total(asked=sparsity, kept=float(np.average(rates, weights=profile.sizes)),
                     weight="parameters"),
         targets=[BudgetTarget(name=name, size=int(size), value=float(rate))

@@ -20,10 +20,12 @@ def command(
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "out",
     method: Annotated[str, typer.Option(help="wanda or magnitude.", rich_help_panel=_Panel)]
     = "wanda",
-    rule: Annotated[str, typer.Option(help="uniform or arithmetic.", rich_help_panel=_Panel)]
-    = "uniform",
-    step: Annotated[float | None, typer.Option(
-        help="Step of the arithmetic rule.", rich_help_panel=_Panel)] = None,
+    rule: Annotated[str, typer.Option(
+        help="propagation, uniform, arithmetic, owl ... (docs/rules.md).", rich_help_panel=_Panel)]
+    = "propagation",
+    step: Annotated[str | None, typer.Option(
+        help="Step of the arithmetic rule: a number, or predicted.", rich_help_panel=_Panel)]
+    = None,
     search_step: Annotated[bool, typer.Option(
         "--search-step", help="Find the step on the selection text.", rich_help_panel=_Panel)]
     = False,
@@ -71,7 +73,7 @@ def command(
     from neurosparse.pipeline import CompressOptions, compress, plan
 
     options = CompressOptions(
-        model=model, sparsity=sparsity, out=out, method=method, rule=rule, step=step,
+        model=model, sparsity=sparsity, out=out, method=method, rule=rule, step=step_of(step),
         search_step=search_step, calibration=calibration, selection=selection,
         report_text=report_text, windows=windows, window_length=window_length,
         report_windows=report_windows, selection_windows=selection_windows, values=values,
@@ -89,6 +91,16 @@ def command(
         print(json.dumps(result.results, indent=2))
     else:
         print_results(result.results, folder=out)
+
+
+def step_of(text: str | None) -> float | str | None:
+    """A number where it is one."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _print_plan(estimate: dict[str, Any], *, as_json: bool) -> None:

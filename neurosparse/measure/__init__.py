@@ -1,22 +1,56 @@
 """Measure a model: profile, perplexity, speed, and the protocol behind every table."""
 
 from neurosparse.measure import protocol
+from neurosparse.measure.collect_absorption import AbsorptionCollector
+from neurosparse.measure.collect_curves import CurvesCollector
+from neurosparse.measure.collect_fisher import FisherCollector
+from neurosparse.measure.collect_propagation import PropagationCollector
+from neurosparse.measure.collect_representation import RepresentationCollector
+from neurosparse.measure.collect_scores import (
+    DlpCollector,
+    OwlCollector,
+    ScoresCollector,
+    ShapesCollector,
+)
+from neurosparse.measure.collect_spectra import SpectraCollector
+from neurosparse.measure.collectors import known_evidence
 from neurosparse.measure.curves import local_error
+from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.depth import DepthErrors
+from neurosparse.measure.evidence import Collector, Cost
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
-from neurosparse.measure.profile import profile, sizes_only
+from neurosparse.measure.profile import profile, profile_cost, sizes_only
+from neurosparse.measure.ranks import Ranks, row_ranks
 from neurosparse.measure.timing import GenerationSpeed, generation_speed, python_share
 
 __all__ = [
+    "AbsorptionCollector",
+    "Collector",
+    "Cost",
+    "CurvesCollector",
+    "Damage",
     "DepthErrors",
+    "DlpCollector",
+    "FisherCollector",
     "GenerationSpeed",
+    "OwlCollector",
     "Perplexity",
+    "PropagationCollector",
+    "Ranks",
+    "RepresentationCollector",
+    "ScoresCollector",
+    "ShapesCollector",
+    "SpectraCollector",
+    "damage",
     "generation_speed",
+    "known_evidence",
     "local_error",
     "paired_difference",
     "perplexity",
     "profile",
+    "profile_cost",
     "protocol",
     "python_share",
+    "row_ranks",
     "sizes_only",
 ]

@@ -1,6 +1,6 @@
 """The collectors by the name of their evidence.
 
-A new kind of evidence is a new small file with a ``Collector`` and one line in ``COLLECTORS``.
+A new kind of evidence is a new small file with a ``Collector`` and one word in ``_CLASSES``.
 """
 
 from __future__ import annotations
@@ -8,10 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from neurosparse.errors import InputError
+from neurosparse.measure.collect_absorption import AbsorptionCollector
 from neurosparse.measure.collect_curves import CurvesCollector
+from neurosparse.measure.collect_fisher import FisherCollector
+from neurosparse.measure.collect_propagation import PropagationCollector
+from neurosparse.measure.collect_representation import RepresentationCollector
+from neurosparse.measure.collect_scores import (
+    DlpCollector,
+    OwlCollector,
+    ScoresCollector,
+    ShapesCollector,
+)
+from neurosparse.measure.collect_spectra import SpectraCollector
 from neurosparse.measure.evidence import Collector
 
-COLLECTORS: dict[str, Callable[[], Collector]] = {}
+_CLASSES: tuple[type[Collector], ...] = (
+    AbsorptionCollector, DlpCollector, FisherCollector, OwlCollector, PropagationCollector,
+    RepresentationCollector, ScoresCollector, ShapesCollector, SpectraCollector,
+)
+COLLECTORS: dict[str, Callable[[], Collector]] = {one.name: one for one in _CLASSES}
 
 
 def known_evidence() -> list[str]:

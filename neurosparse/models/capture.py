@@ -164,8 +164,8 @@ def _read_call(args: tuple[Any, ...], kwargs: dict[str, Any], interner: Interner
     return Call(tuple(interner.value(value) for value in rest), kept, named)
 
 
-def run_model(model: nn.Module, tokens: Tensor) -> Any:
-    """One forward pass without caches, gradients or noise.
+def run_model(model: nn.Module, tokens: Tensor, *, grad: bool = False) -> Any:
+    """One forward pass without caches or noise, and without gradients unless asked.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def run_model(model: nn.Module, tokens: Tensor) -> Any:
         The model cannot be run on token ids alone.
     """
     try:
-        with torch.no_grad(), quiet():
+        with torch.set_grad_enabled(grad), quiet():
             return model(input_ids=tokens, use_cache=False)
     except NeurosparseError:
         raise
@@ -266,11 +266,11 @@ class Recorder:
             expected="blocks called once each, in order, each on the answer of the one before",
         )
 
-    def finish(self, tokens: Tensor, hidden: Tensor) -> Any:
+    def finish(self, tokens: Tensor, hidden: Tensor, *, grad: bool = False) -> Any:
         """Run what follows the last block on ``hidden``; returns the model's whole answer."""
 
         def stand_in(index: int) -> Forward:
             return lambda *args, **kwargs: self.form(index, hidden)
 
         with standing_in(self.blocks, stand_in):
-            return run_model(self.model, tokens)
+            return run_model(self.model, tokens, grad=grad)

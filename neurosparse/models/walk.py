@@ -51,6 +51,8 @@ class BlockWalk:
         As given, and as found.
     n_blocks, n_batches
         Counts.
+    store, folder
+        As given.
 
     Raises
     ------
@@ -78,6 +80,7 @@ class BlockWalk:
         self.n_blocks = len(self.blocks)
         self._batches = list(torch.split(tokens, batch_size))
         self.n_batches = len(self._batches)
+        self.store, self.folder = store, folder
         self._store = make_store(store, folder)
         self._recorder = Recorder(model, self.blocks, partial(_probe, model))
         self._calls: list[list[Call]] = []
@@ -175,6 +178,28 @@ class BlockWalk:
         hidden = moved(self._store.get(batch_index), last)
         answer = self._recorder.finish(self._batches[batch_index].to(self._entry), hidden)
         logits: Tensor = answer.logits
+        return logits
+
+    def head(self, hidden: Tensor, batch_index: int, start: int = 0) -> Tensor:
+        """Final norm, head and soft cap on given hidden states after the last block.
+
+        Gradients flow if the caller has them enabled; a piece of a window is enough, so that the
+        logits of a large vocabulary need not be in memory at once.
+
+        Parameters
+        ----------
+        hidden
+            [batch, m, width]: positions ``start`` to ``start + m`` of batch ``batch_index``.
+
+        Returns
+        -------
+        Tensor [batch, m, vocabulary]
+        """
+        self._check_batch(batch_index)
+        tokens = self._batches[batch_index][: len(hidden), start : start + hidden.shape[1]]
+        there = moved(hidden, device_of(self.blocks.modules[-1]))
+        logits: Tensor = self._recorder.finish(
+            tokens.to(self._entry), there, grad=torch.is_grad_enabled()).logits
         return logits
 
     def _check_block(self, index: int) -> None:

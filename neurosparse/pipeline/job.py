@@ -18,6 +18,7 @@ from neurosparse.budgets import Budget, Profile, allocate
 from neurosparse.measure import DepthErrors, profile, sizes_only
 from neurosparse.models import LoadedModel, find_blocks, find_targets, load, nan_check
 from neurosparse.pipeline.evaluate import evaluate_alone, write_windows
+from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.export import export_dense
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack import pack_model
@@ -119,7 +120,8 @@ class _Job:
             targets = find_targets(loaded.model, exclude=options.exclude)
             if not self.stream:
                 nan_check(loaded.model, targets)
-            if not options.search_step:
+            if not options.search_step and not evidence_of(options.rule, options.sparsity,
+                                                           options.rule_options):
                 # An illegal budget must show before an hour of profiling, not after it.
                 allocate(sizes_only(loaded.model, exclude=options.exclude), options.sparsity,
                          rule=options.rule, **options.rule_options)
@@ -159,8 +161,12 @@ class _Job:
         options = self.options
         if not work.path("profile.h5").is_file():
             with self.record.timed("profile"):
+                needed = [] if options.search_step else evidence_of(
+                    options.rule, options.sparsity, options.rule_options,
+                    folder=work.path("propagation"))
                 found = profile(
-                    loaded.model, texts.calibration, method=options.method,
+                    loaded.model, texts.calibration, evidence=["curves", *needed],
+                    method=options.method,
                     exclude=options.exclude, calibration=texts.identity["calibration"],
                     batch_size=options.batch_size, store=options.hidden,
                     folder=str(work.path("hidden")), progress=self.progress,

@@ -28,8 +28,8 @@ class CompressOptions:
     sparsity: float
     out: str = "out"
     method: str = "wanda"
-    rule: str = "uniform"
-    step: float | None = None
+    rule: str = "propagation"
+    step: float | str | None = None
     search_step: bool = False
     calibration: str | None = None
     selection: str | None = None

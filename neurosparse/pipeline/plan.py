@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from neurosparse.budgets import step_bounds
+from neurosparse.measure import profile_cost
 from neurosparse.models import find_blocks, find_targets, load_empty, resolve
+from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.sparse import packed_bytes
 
@@ -72,11 +74,14 @@ def plan(options: CompressOptions) -> Plan:
     reports = 2 * total * options.report_windows * options.window_length / speed
     gram = 2 * tokens * sum(t.shape[1] ** 2 for t in targets) / speed
     curves = 9 * 2 * sum(t.size * t.shape[1] for t in targets) / speed
-    trials = 0
+    trials, beyond = 0, 0.0
     if options.search_step:
         trials = int(step_bounds(len(blocks), options.sparsity)[1] / 0.002) + 1
+    else:
+        needed = evidence_of(options.rule, options.sparsity, options.rule_options)
+        beyond = sum(profile_cost(model, needed, windows=options.windows).extra.values())
     seconds = {
-        "load": 5 + 2 * total / 1e8, "profile": forward + gram + curves,
+        "load": 5 + 2 * total / 1e8, "profile": (1 + beyond) * forward + gram + curves,
         "search": trials * (2.4 * forward + reports * options.selection_windows
                             / options.report_windows),
         "prune": 2.2 * forward + pruned * 1e-7, "pack": pruned * 5e-8,

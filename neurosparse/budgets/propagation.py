@@ -1,0 +1,158 @@
+"""The rule ``propagation``: equal marginal damage, followed up a path of milder budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from neurosparse.budgets.allocator import exact_mean
+from neurosparse.budgets.form import array_of, rule_form
+from neurosparse.budgets.profile import Profile
+from neurosparse.budgets.units import units
+from neurosparse.errors import BudgetError
+
+Floats = NDArray[np.float64]
+
+POINTS = (0.3, 0.42, 0.5, 0.58, 0.65, 0.72, 0.79, 0.86, 0.92)
+STIFFNESS = 12.0
+_HALF_WINDOW = 0.1
+_FLOOR = 0.05
+_DOWN, _UP, _MOST = 0.4, 0.3, 0.95
+
+
+def path_below(sparsity: float) -> tuple[float, ...]:
+    """Mean rates at which the damaged model is linearised for a budget of mean ``sparsity``.
+
+    All lie below ``sparsity``: no model is ever damaged as much as the one that is asked for. The
+    paths of different budgets share their points, so one profile serves all milder budgets too.
+    """
+    below = tuple(point for point in POINTS if point < sparsity - 1e-9)
+    return below or (0.5 * sparsity,)
+
+
+def marginal_damage(density: ArrayLike, rates: ArrayLike, sizes: ArrayLike) -> Floats:
+    """Damage that one more parameter would do, nats a token, from the density near the rate.
+
+    Mean of the density over ranks within 0.1 of the target's rate, a parameter. First-order terms
+    of a damaged network may be negative for a few linears; those, and linears without gradient,
+    get the 5 % quantile of the positive ones.
+
+    Parameters
+    ----------
+    density : array of shape (targets, bins)
+        ``-sum g W`` over the weights whose rank within their row lies in the bin, times the number
+        of bins: nats a unit of rate.
+    rates, sizes : arrays of shape (targets,)
+
+    Raises
+    ------
+    BudgetError
+        No linear at all has a positive marginal damage.
+    """
+    table, at = np.asarray(density, float), np.asarray(rates, float)
+    centres = (np.arange(table.shape[1]) + 0.5) / table.shape[1]
+    near = np.abs(centres - at[:, None]) <= max(_HALF_WINDOW, 0.5 / table.shape[1])
+    total = (table * near).sum(1) / near.sum(1)
+    found = total / np.asarray(sizes, float)
+    positive = found[found > 0]
+    if not len(positive):
+        raise BudgetError("allocate with rule 'propagation'", found="no linear whose pruning harms",
+                          expected="a model whose output depends on its weights")
+    floor = float(np.quantile(positive, _FLOOR))
+    return np.asarray(np.maximum(np.where(np.isfinite(found), found, 0.0), floor), float)
+
+
+def next_rates(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, sparsity: float,
+               stiffness: float = STIFFNESS) -> Floats:
+    """Rates of another mean at which marginal damage is equal, to first order.
+
+    Marginal damage grows as ``exp(k s)``, so ``s - ln(m) / k`` plus one constant makes it equal
+    (theory.md section 2). Kept within 0.4 below and 0.3 above the mean, and to 0.95 at most: the
+    linearisation knows nothing farther away.
+
+    Parameters
+    ----------
+    rates, marginal, sizes : arrays of shape (targets,)
+    sparsity
+        Weighted mean of the result.
+    stiffness
+        k.
+    """
+    low, high = max(0.0, sparsity - _DOWN), max(sparsity, min(_MOST, sparsity + _UP))
+    wanted = np.asarray(rates, float) - np.log(np.asarray(marginal, float)) / stiffness
+    return exact_mean(wanted, sizes, sparsity, lower=low, upper=high)
+
+
+def _point_below(profile: Profile, sparsity: float) -> int:
+    points = array_of(profile, "propagation", "points")
+    below = np.flatnonzero(points < sparsity - 1e-9)
+    if not len(below):
+        raise BudgetError("allocate with rule 'propagation'", found=f"sparsity {sparsity:g}",
+                          expected=f"more than {points.min():g}, where the profile begins",
+                          mend=f"Measure the profile for it: up_to={sparsity:g}.")
+    return int(below[-1])
+
+
+def marginal_of(profile: Profile, sparsity: float, per: str = "linear") -> tuple[Floats, Floats]:
+    """Rates and marginal damage at the last point below ``sparsity``, arrays of shape (targets,).
+
+    Parameters
+    ----------
+    per
+        ``"linear"``, or ``"block"``: all linears of a block share its mean.
+    """
+    at = _point_below(profile, sparsity)
+    rates = array_of(profile, "propagation", "rates")[at]
+    density = array_of(profile, "propagation", "density")[at]
+    marginal = marginal_damage(density, rates, profile.sizes)
+    group = units(profile, per)
+    return group.spread(group.mean(rates)), group.spread(group.mean(marginal))
+
+
+def _columns(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dict[str, Floats]:
+    rates, marginal = marginal_of(profile, sparsity, options.get("per", "linear"))
+    return {"rate before": rates, "ln marginal damage": np.log(marginal)}
+
+
+def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dict[str, Any]:
+    at = _point_below(profile, sparsity)
+    return {"linearised_at": float(array_of(profile, "propagation", "points")[at]),
+            "damage_there": float(array_of(profile, "propagation", "damage_at")[at])}
+
+
+@rule_form(evidence=("propagation",), columns=_columns, notes=_notes)
+def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float = STIFFNESS,
+                      per: str = "linear") -> Floats:
+    """Rule ``propagation``: rates of equal marginal damage at the output, with no trial.
+
+    The damage of a budget is the KL divergence of the sparse model's predictions from the dense
+    model's. At every point of a path of milder budgets one backward pass gives every linear's
+    marginal damage *in the already damaged network*, with all its cross terms to first order; the
+    rates follow (docs/rules.md). Nothing is evaluated at the budget that is asked for.
+
+    Parameters
+    ----------
+    profile
+        With evidence ``propagation``, measured at least up to the point below ``sparsity``.
+    stiffness
+        k: growth of the log marginal damage with the rate.
+    per
+        ``"linear"`` or ``"block"``.
+
+    Returns
+    -------
+    rates : array of shape (targets,)
+
+    Raises
+    ------
+    BudgetError
+        The profile's path begins above ``sparsity``, or ``stiffness`` is not positive.
+    """
+    if not stiffness > 0:
+        raise BudgetError("allocate with rule 'propagation'", found=f"stiffness={stiffness!r}",
+                          expected="a positive number")
+    rates, marginal = marginal_of(profile, sparsity, per)
+    return next_rates(rates, marginal, profile.sizes, sparsity, stiffness)

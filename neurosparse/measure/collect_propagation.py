@@ -1,0 +1,124 @@
+"""Evidence ``propagation``: marginal damage of every linear along a path of milder budgets."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from neurosparse.budgets.propagation import marginal_damage, next_rates, path_below
+from neurosparse.errors import InputError
+from neurosparse.files import write_whole
+from neurosparse.measure.damage import Damage, damage
+from neurosparse.measure.evidence import Arrays, Collector, Scene
+from neurosparse.measure.ranks import Ranks
+from neurosparse.models import get_weight
+from neurosparse.pruning import StatisticsByTarget, find_method
+
+
+class PropagationCollector(Collector):
+    """What the rule ``propagation`` needs (theory.md sections 1 and 2).
+
+    At each point of the path the model is pruned by the rule itself to that mean, with masks from
+    the dense statistics, and one backward pass gives the marginal damage of every linear there.
+
+    Parameters
+    ----------
+    up_to
+        Greatest sparsity that will be asked for.
+    windows
+        Calibration windows at a point; points take turns through the windows.
+    points
+        Mean rates of the path in increasing order, instead of those for ``up_to``.
+    folder
+        Where finished points are kept, so that a run that was cut goes on after them.
+
+    Raises
+    ------
+    InputError
+        Points outside (0, 1) or not in order, or no window.
+    """
+
+    name: ClassVar[str] = "propagation"
+    needs: ClassVar[frozenset[str]] = frozenset({"inputs", "hidden"})
+
+    def __init__(self, up_to: float = 0.7, *, windows: int = 8,
+                 points: tuple[float, ...] | None = None, folder: str | Path | None = None
+                 ) -> None:
+        self.points = path_below(up_to) if points is None else tuple(points)
+        ordered = all(a < b for a, b in zip(self.points, self.points[1:], strict=False))
+        if not self.points or not ordered or not 0 < self.points[0] <= self.points[-1] < 1:
+            raise InputError("profile", found=f"points {list(self.points)}",
+                             expected="rates in (0, 1) in increasing order")
+        if windows < 1:
+            raise InputError("profile", found=f"{windows} windows", expected="at least one")
+        self.windows = windows
+        self._folder = None if folder is None else Path(folder)
+        self._ranks: Ranks | None = None
+
+    def passes(self, blocks: int, windows: int) -> float:
+        """Four a window and point: forward, and backward with its own forward."""
+        return 4.0 * len(self.points) * min(self.windows, windows) / windows
+
+    def begin(self, scene: Scene) -> None:
+        """Somewhere for the ranks: on disk where the model's weights are."""
+        self._ranks = Ranks(scene.walk.store, scene.walk.folder)
+
+    def block(self, scene: Scene, index: int, statistics: StatisticsByTarget) -> None:
+        """Rank the weights of the block by the scores of the profile's method."""
+        assert self._ranks is not None
+        for target in scene.of_block(index):
+            seen = statistics.get(target.name)
+            blind = scene.method.needs_inputs and seen is None
+            method = find_method("magnitude") if blind else scene.method
+            self._ranks.put(target.name, method.scores(get_weight(scene.model, target), seen))
+
+    def finish(self, scene: Scene) -> Arrays:
+        """Walk the path; ``points``, ``rates``, ``density`` and ``damage_at`` of every point."""
+        assert self._ranks is not None
+        sizes = np.array([target.size for target in scene.targets])
+        rates = np.full(len(sizes), self.points[0])
+        every: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
+        found: list[Damage] = []
+        for at, point in enumerate(self.points):
+            if at:
+                marginal = marginal_damage(found[-1].density, rates, sizes)
+                rates = next_rates(rates, marginal, sizes, point)
+            every.append(rates)
+            found.append(self._kept(scene, at, rates))
+        self._ranks = None
+        return {"points": np.array(self.points), "rates": np.stack(every),
+                "density": np.stack([one.density for one in found]),
+                "damage_at": np.array([one.nats for one in found])}
+
+    def _kept(self, scene: Scene, at: int, rates: np.ndarray[tuple[int], np.dtype[np.float64]]
+              ) -> Damage:
+        """The damage at one point, from its file where that belongs to this very run."""
+        mark = hashlib.sha256(rates.tobytes() + scene.tokens.numpy().tobytes()
+                              + f"{self.windows} {scene.method.name}".encode()).hexdigest()
+        path = None if self._folder is None else self._folder / f"point-{at}.npz"
+        if path is not None and path.is_file():
+            with np.load(path) as file:
+                if str(file["mark"]) == mark:
+                    return Damage(float(file["nats"]), file["density"])
+        done = self._measure(scene, at, rates)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with write_whole(path) as beside, open(beside, "wb") as handle:
+                np.savez(handle, mark=mark, nats=done.nats, density=done.density)
+        return done
+
+    def _measure(self, scene: Scene, at: int, rates: np.ndarray[tuple[int], np.dtype[np.float64]]
+                 ) -> Damage:
+        assert self._ranks is not None
+        count = min(self.windows, len(scene.tokens))
+        chosen = [(count * at + i) % len(scene.tokens) for i in range(count)]
+        per_batch = len(scene.walk.hidden(0))
+        dense = torch.stack([scene.walk.hidden(one // per_batch)[one % per_batch].clone()
+                             for one in chosen])
+        return damage(scene.model, scene.tokens[chosen], dense, scene.targets, self._ranks,
+                      rates.tolist(), progress=scene.progress,
+                      label=f"damage at {100 * self.points[at]:.0f} %")

@@ -1,0 +1,191 @@
+"""Damage in nats at a budget, and its first-order change by rank of the weights (theory.md 1).
+
+The damage is ``KL(dense || sparse)`` of the predictions, mean over tokens. Blocks are replayed one
+by one in both directions, so memory holds the hidden states between blocks, the activations and
+weight gradients of one block, and the logits of a piece of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from neurosparse.errors import ModelError
+from neurosparse.measure.ranks import LEVELS, Ranks
+from neurosparse.models import BlockWalk, Target, get_weight, set_weight
+from neurosparse.progress import Progress, silent
+
+BINS = 64
+# Logits of a piece are several tensors of this many numbers.
+_LOGITS = 2**25
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Damage of one sparse model and what would change it.
+
+    Attributes
+    ----------
+    nats
+        Mean KL divergence a token.
+    density : array of shape (targets, bins)
+        ``-sum g W`` over weights whose rank lies in the bin, times the number of bins: to first
+        order the damage that a target does a unit of rate, at that rank.
+    """
+
+    nats: float
+    density: NDArray[np.float64]
+
+
+@contextmanager
+def sparsified(model: nn.Module, targets: Sequence[Target], ranks: Ranks,
+               rates: Mapping[str, float]) -> Iterator[None]:
+    """Inside, the targets lack the weights of lowest rank; afterwards they are as before."""
+    before = {target: get_weight(model, target).detach().clone() for target in targets}
+    try:
+        for target, weight in before.items():
+            keep = ranks.keep(target.name, rates[target.name]).to(weight.device)
+            set_weight(model, target, weight * keep)
+        yield
+    finally:
+        for target, weight in before.items():
+            set_weight(model, target, weight)
+
+
+def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Target],
+           ranks: Ranks, rates: Sequence[float], *, batch_size: int = 4,
+           progress: Progress = silent, label: str = "damage") -> Damage:
+    """Damage and its density at given rates, by one forward and one backward pass.
+
+    Costs four forward passes of ``tokens``: one forward, and backward twice as much as the forward
+    that it repeats block by block.
+
+    Parameters
+    ----------
+    model
+        The dense model, in memory or streamed; as before afterwards.
+    tokens : int64 tensor of shape (windows, length)
+    dense : tensor of shape (windows, length, width)
+        Hidden states of the dense model after its last block.
+    targets, rates
+        What is taken from which linear, in [0, 1].
+    ranks
+        Of the dense model's weights.
+    batch_size
+        Windows at a time.
+
+    Raises
+    ------
+    ModelError
+        The weights of a block are not in memory while it runs.
+    """
+    by_name = {target.name: float(rate) for target, rate in zip(targets, rates, strict=True)}
+    walk = BlockWalk(model, tokens, batch_size=batch_size)
+    states: list[list[Tensor]] = []
+    for index in range(walk.n_blocks):
+        states.append([walk.hidden(batch).clone() for batch in range(walk.n_batches)])
+        mine = [target for target in targets if target.block == index]
+        with torch.no_grad(), walk.block(index), sparsified(model, mine, ranks, by_name):
+            walk.run(index, keep=True)
+        progress(label, index + 1, 2 * walk.n_blocks)
+    wanted = torch.split(dense, batch_size)
+    total, back = 0.0, []
+    for batch in range(walk.n_batches):
+        nats, gradient = _output(walk, batch, wanted[batch], tokens.numel())
+        total += nats
+        back.append(gradient)
+    density: dict[str, NDArray[np.float64]] = {}
+    for index in reversed(range(walk.n_blocks)):
+        mine = [target for target in targets if target.block == index]
+        with walk.block(index):
+            density |= _block(model, walk, index, mine, states.pop(), back, ranks, by_name)
+        progress(label, 2 * walk.n_blocks - index, 2 * walk.n_blocks)
+    return Damage(total, np.stack([density[target.name] for target in targets]))
+
+
+def _output(walk: BlockWalk, batch: int, dense: Tensor, tokens: int) -> tuple[float, Tensor]:
+    """KL of one batch and its gradient by the last hidden state, piece by piece."""
+    hidden = walk.hidden(batch)
+    gradient = torch.empty_like(hidden)
+    vocabulary = walk.head(hidden[:, :1], batch).shape[-1]
+    piece = max(1, _LOGITS // (vocabulary * len(hidden)))
+    total = 0.0
+    for start in range(0, hidden.shape[1], piece):
+        here = slice(start, start + piece)
+        with torch.no_grad():
+            target = walk.head(dense[:, here], batch, start).float().log_softmax(-1)
+        with torch.enable_grad():
+            x = hidden[:, here].detach().clone().requires_grad_()
+            found = walk.head(x, batch, start).float().log_softmax(-1)
+            loss = nn.functional.kl_div(found, target, reduction="sum", log_target=True) / tokens
+            gradient[:, here] = torch.autograd.grad(loss, x)[0]
+        total += float(loss.detach())
+    return total, gradient
+
+
+@contextmanager
+def block_parameters(model: nn.Module, targets: Sequence[Target]
+                     ) -> Iterator[dict[str, nn.Parameter]]:
+    """The parameters behind targets (experts share theirs) by name; gradients are on inside.
+
+    Raises
+    ------
+    ModelError
+        A weight is not in memory.
+    """
+    found: dict[str, nn.Parameter] = {}
+    for target in targets:
+        owner = model.get_submodule(target.module_name)._parameters.get(target.parameter)
+        if owner is None or owner.device.type == "meta":
+            raise ModelError(f"differentiate {target.name}", found="a weight that is elsewhere",
+                             expected="the block's weights in memory",
+                             mend="Load the model with stream=True instead of offloading it.")
+        found[f"{target.module_name}.{target.parameter}"] = owner
+    asked = {name: owner.requires_grad for name, owner in found.items()}
+    try:
+        for owner in found.values():
+            owner.requires_grad_(True)
+        yield found
+    finally:
+        for name, owner in found.items():
+            owner.requires_grad_(asked[name])
+
+
+def _block(model: nn.Module, walk: BlockWalk, index: int, targets: Sequence[Target],
+           states: list[Tensor], back: list[Tensor], ranks: Ranks, rates: Mapping[str, float]
+           ) -> dict[str, NDArray[np.float64]]:
+    """Density of one block's targets; ``back`` goes from its output to its input."""
+    sums: dict[str, Tensor] = {}
+    with sparsified(model, targets, ranks, rates), block_parameters(model, targets) as owners:
+        for batch, state in enumerate(states):
+            with torch.enable_grad():
+                x = state.detach().clone().requires_grad_()
+                answer = walk.run_on(index, x, batch)
+                found = torch.autograd.grad(
+                    answer, [x, *owners.values()], back[batch].to(answer.device, answer.dtype),
+                    allow_unused=True)
+            back[batch] = found[0]
+            for name, part in zip(owners, found[1:], strict=True):
+                if part is not None:
+                    sums[name] = sums[name].add_(part) if name in sums else part
+    return {target.name: _density(model, target, sums, ranks) for target in targets}
+
+
+def _density(model: nn.Module, target: Target, sums: Mapping[str, Tensor], ranks: Ranks
+             ) -> NDArray[np.float64]:
+    gradient = sums.get(f"{target.module_name}.{target.parameter}")
+    if gradient is None:
+        return np.zeros(BINS)
+    if target.expert is not None:
+        gradient = gradient[target.expert]
+    matrix = gradient.T if target.transposed else gradient
+    product = -(matrix.float() * get_weight(model, target).detach().float()).cpu()
+    place = (ranks.get(target.name) // (LEVELS // BINS)).long()
+    found = torch.bincount(place.flatten(), weights=product.flatten().double(), minlength=BINS)
+    return found.numpy() * BINS
