@@ -11,11 +11,14 @@ import typer
 
 from neurosparse import __version__
 from neurosparse.cli import (
+    allocate,
     compress,
     evaluate,
     info,
     meanfield,
     phase,
+    profile,
+    prune,
     report,
     simulate,
     spectrum,
@@ -29,6 +32,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("compress")(compress.command)
+app.command("profile")(profile.command)
+app.command("allocate")(allocate.command)
+app.command("prune")(prune.command)
 app.command("eval")(evaluate.command)
 app.command("report")(report.command)
 app.command("simulate")(simulate.command)

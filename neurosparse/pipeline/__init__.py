@@ -4,5 +4,24 @@ from neurosparse.pipeline.evaluate import evaluate
 from neurosparse.pipeline.job import CompressResult, compress
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.plan import Plan, plan
+from neurosparse.pipeline.steps import (
+    StepOptions,
+    evidence_wanted,
+    profile_step,
+    profile_step_cost,
+    prune_step,
+)
 
-__all__ = ["CompressOptions", "CompressResult", "Plan", "compress", "evaluate", "plan"]
+__all__ = [
+    "CompressOptions",
+    "CompressResult",
+    "Plan",
+    "StepOptions",
+    "compress",
+    "evaluate",
+    "evidence_wanted",
+    "plan",
+    "profile_step",
+    "profile_step_cost",
+    "prune_step",
+]

@@ -59,7 +59,7 @@ def test_streamed_and_in_memory_give_the_same_files(place: Path) -> None:
 
 
 def test_the_packed_model_is_the_pruned_model(place: Path) -> None:
-    result = compress(place, "fp32", values="fp32")
+    result = compress(place, "fp32", values="fp32", rule="uniform")
     loaded = ns.models.load(str(place / "model"))
     tokens = read_tokens(place, loaded.tokenizer)
     prune(loaded.model, allocate(sizes_only(loaded.model), 0.6), tokens)

@@ -1,0 +1,197 @@
+"""The table of budgets: perplexity by rule, sparsity, model and calibration seed.
+
+Run: make table-budgets      (hours on two cores; goes on where it was stopped)
+     python benchmarks/table_budgets.py --show          prints the table from what is there
+     python benchmarks/table_budgets.py --quick         a few windows, to see that it runs
+
+Every row: budget by the rule from one profile of 32 calibration windows, pruned sequentially with
+Wanda, 64 report windows of docs/protocol.md. Seed 0 takes the first calibration windows, others
+draw theirs. ATP's step is the best of the grid 0.002 ... 0.018 on the *report* text, first 16 windows
+(what the paper does); the others see no report text at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import neurosparse as ns
+from neurosparse.budgets import Budget, allocate, evidence_for
+from neurosparse.files import write_json
+from neurosparse.measure import Perplexity, PropagationCollector, paired_difference, protocol
+
+MODELS = ("smollm2", "gemma3-270m")
+SPARSITIES = (0.5, 0.6, 0.7)
+RULES: dict[str, dict[str, Any]] = {
+    "uniform": {}, "propagation": {}, "arithmetic": {}, "arithmetic predicted": {},
+    "owl": {}, "alpha": {}, "dlp": {}, "representation": {}, "fisher-trace": {},
+    "absorption": {}, "er": {}, "global": {},
+}
+SEEDED = ("uniform", "arithmetic", "propagation")
+GRID = tuple(round(0.002 * at, 3) for at in range(1, 10))
+
+
+class Bench:
+    """One model in memory, its dense weights kept beside it."""
+
+    def __init__(self, name: str, windows: int, calibration: int) -> None:
+        loaded = ns.models.load(name)
+        self.name, self.model = name, loaded.model
+        self.targets = ns.models.find_targets(self.model)
+        self.dense = [ns.models.get_weight(self.model, t).clone() for t in self.targets]
+        cut = {side: ns.models.windows(loaded.tokenizer, protocol.side(side), length=512)
+               for side in ("calibration", "report")}
+        self.report, self.whole = cut["report"][:windows], cut["calibration"]
+        self.count = calibration
+
+    def calibration(self, seed: int) -> torch.Tensor:
+        """The first windows for seed 0, else drawn."""
+        return protocol.draw(self.whole, self.count, seed=seed or None)
+
+    def restore(self) -> None:
+        """The dense model again."""
+        for target, weight in zip(self.targets, self.dense, strict=True):
+            ns.models.set_weight(self.model, target, weight)
+
+    def measure(self, budget: Budget | None, seed: int, windows: int | None = None
+                ) -> tuple[Perplexity, float]:
+        """Perplexity of the pruned model on the report windows, and the seconds of pruning."""
+        self.restore()
+        begin = time.perf_counter()
+        if budget is not None:
+            ns.pruning.prune(self.model, budget, self.calibration(seed))
+        spent = time.perf_counter() - begin
+        return ns.measure.perplexity(self.model, self.report[:windows], batch_size=2), spent
+
+
+def profile_of(bench: Bench, seed: int, rules: list[str], folder: Path) -> ns.budgets.Profile:
+    """One profile for all rules, kept in the build folder."""
+    path = folder / f"{bench.name}-{seed}.h5"
+    wanted = {name for rule in rules for name in evidence_of(rule)}
+    if path.is_file():
+        found = ns.budgets.Profile.read(path)
+        have = set(found.evidence) | ({"curves"} if found.curves is not None else set())
+        if wanted <= have:
+            return found
+    bench.restore()
+    collectors = [PropagationCollector(max(SPARSITIES)) if name == "propagation" else name
+                  for name in sorted(wanted)]
+    found = ns.measure.profile(bench.model, bench.calibration(seed), evidence=collectors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.write(path)
+    return found
+
+
+def evidence_of(rule: str) -> tuple[str, ...]:
+    """Evidence of a row."""
+    if rule == "arithmetic":
+        return ()
+    name, _, step = rule.partition(" ")
+    return evidence_for(name, **({"step": step} if step else {}))
+
+
+def budget_of(bench: Bench, found: ns.budgets.Profile, rule: str, sparsity: float, seed: int,
+              table: dict[str, Any]) -> Budget:
+    """Budget of a row; ATP's needs its grid, once for seed 0."""
+    if rule != "arithmetic":
+        name, _, step = rule.partition(" ")
+        return allocate(found, sparsity, rule=name, **({"step": step} if step else {}))
+    key = f"{bench.name}|grid|{sparsity}"
+    grid = table.setdefault(key, {})
+    for step in GRID:
+        if str(step) not in grid:
+            budget = allocate(found, sparsity, rule="arithmetic", step=step)
+            grid[str(step)] = bench.measure(budget, 0, 16)[0].value
+    best = min(grid, key=lambda step: grid[step])
+    return allocate(found, sparsity, rule="arithmetic", step=float(best))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure what is not there yet, writing after every row."""
+    path = Path(arguments.out)
+    table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    for name in arguments.models:
+        bench: Bench | None = None
+        for seed in range(arguments.seeds):
+            rules = [rule for rule in arguments.rules if not seed or rule in SEEDED]
+            for sparsity in arguments.sparsities:
+                for rule in (["dense"] if not seed else []) + rules:
+                    key = f"{name}|{rule}|{0.0 if rule == 'dense' else sparsity}|{seed}"
+                    if key in table:
+                        continue
+                    bench = bench or Bench(name, arguments.windows, arguments.calibration)
+                    budget = None
+                    if rule != "dense":
+                        found = profile_of(bench, seed, rules, Path(arguments.profiles))
+                        budget = budget_of(bench, found, rule, sparsity, seed, table)
+                    result, spent = bench.measure(budget, seed)
+                    table[key] = {"nll": result.nll.tolist(), "predictions": result.predictions,
+                                  "prune_s": round(spent, 1),
+                                  "notes": {} if budget is None else
+                                  {**budget.rule.options, **budget.rule.notes}}
+                    write_json(path, table)
+                    print(f"{key:<48} {result.value:8.2f} +- {result.stderr:.2f}", flush=True)
+
+
+def show(table: dict[str, Any]) -> None:
+    """Perplexity (mean over seeds, standard error over windows) and the paired gap to ours."""
+    def of(name: str, rule: str, sparsity: float) -> list[Perplexity]:
+        rows = [row for key, row in table.items() if key.startswith(f"{name}|{rule}|{sparsity}|")]
+        return [Perplexity(np.array(row["nll"]), row["predictions"]) for row in rows]
+
+    models = [m for m in MODELS if any(key.startswith(f"{m}|") for key in table)]
+    for name in models:
+        print(f"\n{name}")
+        for rule in RULES:
+            cells = []
+            for sparsity in SPARSITIES:
+                found, ours = of(name, rule, sparsity), of(name, "propagation", sparsity)
+                if not found:
+                    cells.append(f"{'':24}")
+                    continue
+                value = math.exp(float(np.mean([one.nll.mean() for one in found])))
+                gap = ""
+                if ours and rule != "propagation":
+                    mean, error = paired_difference(ours[0], found[0])
+                    gap = f"({mean:+.3f} +- {error:.3f})"
+                cells.append(f"{value:8.2f} {gap:<18}")
+            print(f"  {rule:<22}" + " ".join(cells))
+
+
+def main() -> None:
+    """Parse, measure, show."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--rules", nargs="+", default=list(RULES))
+    parser.add_argument("--sparsities", nargs="+", type=float, default=list(SPARSITIES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--windows", type=int, default=64)
+    parser.add_argument("--calibration", type=int, default=32)
+    parser.add_argument("--out", default="docs/measured/table_budgets.json")
+    parser.add_argument("--profiles", default="build/table-budgets")
+    parser.add_argument("--show", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.windows, arguments.calibration, arguments.seeds = 2, 2, 1
+        arguments.models, arguments.sparsities = ["smollm2"], [0.6]
+        arguments.rules = ["uniform", "propagation", "owl"]
+        arguments.out = arguments.profiles = "build/table-budgets-quick"
+        arguments.out += "/table.json"
+        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
+    if not arguments.show:
+        run(arguments)
+    if Path(arguments.out).is_file():
+        show(json.loads(Path(arguments.out).read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The stages of the main job one by one: profile a model, prune it by a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neurosparse.budgets import Budget, Profile, check_budget
+from neurosparse.errors import InputError
+from neurosparse.measure import Collector, Cost, PropagationCollector, profile, profile_cost
+from neurosparse.models import identity, load, load_empty
+from neurosparse.pipeline.evidence import evidence_of
+from neurosparse.pipeline.options import CompressOptions
+from neurosparse.pipeline.texts import gather
+from neurosparse.progress import Progress, silent
+from neurosparse.pruning import PruneReport, prune
+from neurosparse.sparse import save
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """Model and calibration text of a single stage.
+
+    Attributes
+    ----------
+    model
+        Folder or hub id, ``.gguf`` file, or alias.
+    calibration
+        Text file, JSON lines or datasets name; the protocol's text by default.
+    windows, window_length, seed
+        Calibration windows, tokens in each, and the seed that draws them (else the first).
+    method
+        Pruning method.
+    exclude
+        Glob patterns of linears to leave alone.
+    dtype, device, batch_size, stream
+        How the model computes.
+    """
+
+    model: str
+    calibration: str | None = None
+    windows: int = 32
+    window_length: int = 512
+    seed: int | None = None
+    method: str = "wanda"
+    exclude: tuple[str, ...] = ()
+    dtype: str = "float32"
+    device: str = "cpu"
+    batch_size: int = 8
+    stream: bool = False
+
+    def full(self) -> CompressOptions:
+        """The same as options of the whole job, whose checks they pass."""
+        return CompressOptions(
+            model=self.model, sparsity=0.5, rule="uniform", calibration=self.calibration,
+            windows=self.windows, window_length=self.window_length, seed=self.seed,
+            method=self.method, exclude=self.exclude, dtype=self.dtype, device=self.device,
+            batch_size=self.batch_size, stream=self.stream, report_windows=1)
+
+
+def evidence_wanted(rules: Sequence[str], evidence: Sequence[str], up_to: float,
+                    options: dict[str, dict[str, Any]] | None = None) -> list[str | Collector]:
+    """Evidence named and evidence that rules need, each kind once.
+
+    Raises
+    ------
+    BudgetError
+        Unknown rule.
+    InputError
+        Nothing is asked for.
+    """
+    wanted: dict[str, str | Collector] = {}
+    for name in evidence:
+        wanted[name] = PropagationCollector(up_to) if name == PropagationCollector.name else name
+    for rule in rules:
+        # The step that needs evidence is the predicted one.
+        given = {"step": "predicted"} if rule == "arithmetic" else {}
+        for one in evidence_of(rule, up_to, (options or {}).get(rule, given)):
+            wanted[one if isinstance(one, str) else one.name] = one
+    if not wanted:
+        raise InputError("profile", found=f"rules {list(rules)} and no evidence",
+                         expected="something to measure",
+                         mend="Name --rule or --evidence; these rules measure nothing.")
+    return list(wanted.values())
+
+
+def profile_step_cost(options: StepOptions, evidence: Sequence[str | Collector]) -> Cost:
+    """What ``profile_step`` would cost; the model's weights are not read."""
+    return profile_cost(load_empty(options.model), evidence, windows=options.windows)
+
+
+def profile_step(options: StepOptions, evidence: Sequence[str | Collector], out: str | Path, *,
+                 progress: Progress = silent) -> Profile:
+    """Measure a model and write its profile (``neurosparse profile``).
+
+    Raises
+    ------
+    NeurosparseError
+        As ``measure.profile``, ``models.load`` and the texts.
+    """
+    loaded = load(options.model, dtype=options.dtype, device=options.device, stream=options.stream)
+    texts = gather(options.full(), loaded.tokenizer)
+    found = profile(loaded.model, texts.calibration, evidence=evidence, method=options.method,
+                    exclude=options.exclude, calibration=texts.identity["calibration"],
+                    batch_size=options.batch_size, progress=progress)
+    found.write(out)
+    return found
+
+
+def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, values: str = "bf16",
+               force: bool = False, progress: Progress = silent) -> PruneReport:
+    """Prune a model by a budget file and write it packed (``neurosparse prune``).
+
+    Parameters
+    ----------
+    force
+        Prune even if the budget was made for another model.
+
+    Raises
+    ------
+    BudgetError
+        The budget is for another model, or does not fit this one.
+    InputError
+        ``out`` exists.
+    """
+    if Path(out).exists():
+        raise InputError("prune", found=f"{out} exists", expected="a new folder")
+    chosen = Budget.read(budget)
+    loaded = load(options.model, dtype=options.dtype, device=options.device)
+    check_budget(chosen, model=identity(loaded.model), force=force)
+    texts = gather(options.full(), loaded.tokenizer)
+    done = prune(loaded.model, chosen, texts.calibration, method=options.method,
+                 batch_size=options.batch_size, progress=progress)
+    save(loaded.model, out, values=values, tokenizer=loaded.tokenizer, budget=chosen,
+         progress=progress)
+    return done

@@ -1,0 +1,86 @@
+"""profile, allocate, prune: the way of a user, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import tiny_text, write_tiny
+
+import neurosparse as ns
+from neurosparse.cli.app import app
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("budget")
+    write_tiny(folder / "m")
+    write_tiny(folder / "other", blocks=2)
+    (folder / "t.txt").write_text(tiny_text())
+    return folder
+
+
+def _run(*words: object) -> None:
+    app([str(word) for word in words], standalone_mode=False)
+
+
+def _profile(place: Path, model: str = "m", out: str = "p.h5", *words: object) -> Path:
+    _run("profile", place / model, "--calibration", place / "t.txt", "--windows", 4,
+         "--window-length", 32, "--out", place / out, "--overwrite", "--progress", "none", *words)
+    return place / out
+
+
+def test_profile_allocate_prune(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _profile(place, "m", "p.h5", "--rule", "propagation", "--rule", "owl", "--up-to", 0.6)
+    said = capsys.readouterr().out
+    assert "forward passes" in said and "evidence owl, propagation" in said
+    _run("allocate", place / "p.h5", "--sparsity", 0.6, "--explain", "--out", place / "b.json")
+    assert "ln marginal damage" in capsys.readouterr().out
+    _run("prune", place / "m", "--budget", place / "b.json", "--out", place / "packed",
+         "--calibration", place / "t.txt", "--windows", 2, "--window-length", 32,
+         "--progress", "none")
+    assert "(59.99" in capsys.readouterr().out
+    model = ns.sparse.load(place / "packed")
+    assert torch.isfinite(model(input_ids=torch.tensor([[3, 4, 5]])).logits).all()
+
+
+def test_allocate_takes_options_bounds_bits_and_multiples(place: Path,
+                                                          capsys: pytest.CaptureFixture[str]
+                                                          ) -> None:
+    _profile(place, "m", "q.h5", "--evidence", "owl")
+    _run("allocate", place / "q.h5", "--bits", 9, "--rule", "owl", "--option", "width=0.1",
+         "--upper", "*.down_proj=0.4", "--out", place / "q.json", "--json")
+    text = capsys.readouterr().out
+    found = json.loads(text[text.index("{"):])
+    assert found["total"]["asked"] == 0.5 and found["rule"]["options"] == {"width": 0.1}
+    assert all(t["value"] <= 0.4 for t in found["targets"] if "down_proj" in t["name"])
+    _run("allocate", place / "q.h5", "--sparsity", 0.5, "--rule", "owl", "--multiple", 8, "--out",
+         place / "q.json")
+    budget = ns.budgets.Budget.read(place / "q.json")
+    assert all((8 * target.value) == int(8 * target.value) for target in budget.targets)
+
+
+def test_wrong_inputs_are_named(place: Path) -> None:
+    _profile(place, "m", "r.h5", "--evidence", "shapes")
+    with pytest.raises(ns.errors.BudgetError, match="owl"):
+        _run("allocate", place / "r.h5", "--sparsity", 0.5, "--rule", "owl")
+    with pytest.raises(ns.errors.BudgetError, match="one of"):
+        _run("allocate", place / "r.h5", "--rule", "er")
+    with pytest.raises(ns.errors.InputError, match="NAME=VALUE"):
+        _run("allocate", place / "r.h5", "--sparsity", 0.5, "--option", "width")
+    with pytest.raises(ns.errors.InputError, match="exists"):
+        _run("profile", place / "m", "--out", place / "r.h5", "--rule", "owl")
+    with pytest.raises(ns.errors.InputError, match="nothing"):
+        _run("profile", place / "m", "--rule", "uniform", "--out", place / "n.h5")
+    _run("allocate", place / "r.h5", "--sparsity", 0.5, "--rule", "er", "--out", place / "r.json")
+    with pytest.raises(ns.errors.BudgetError, match="force"):
+        _run("prune", place / "other", "--budget", place / "r.json", "--out", place / "no",
+             "--calibration", place / "t.txt")
+    assert not (place / "no").exists()
+
+
+def test_dry_run_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _run("profile", place / "m", "--dry-run", "--out", place / "dry.h5")
+    assert "6 forward passes" in capsys.readouterr().out and not (place / "dry.h5").exists()
