@@ -6,8 +6,8 @@ Run: make table-budgets      (hours on two cores; goes on where it was stopped)
 
 Every row: budget by the rule from one profile of 32 calibration windows, pruned sequentially with
 Wanda, 64 report windows of docs/protocol.md. Seed 0 takes the first calibration windows, others
-draw theirs. ATP's step is the best of the grid 0.002 ... 0.018 on the *report* text, first 16 windows
-(what the paper does); the others see no report text at all.
+draw theirs. ATP's step is the best of the grid 0.002 ... 0.018 on the first 16 windows of the
+*report* text (what the paper does); the others see no report text at all.
 """
 
 from __future__ import annotations
@@ -115,9 +115,10 @@ def budget_of(bench: Bench, found: ns.budgets.Profile, rule: str, sparsity: floa
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure what is not there yet, writing after every row."""
-    path = Path(arguments.out)
-    table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     for name in arguments.models:
+        path = Path(arguments.out) / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         bench: Bench | None = None
         for seed in range(arguments.seeds):
             rules = [rule for rule in arguments.rules if not seed or rule in SEEDED]
@@ -175,7 +176,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--windows", type=int, default=64)
     parser.add_argument("--calibration", type=int, default=32)
-    parser.add_argument("--out", default="docs/measured/table_budgets.json")
+    parser.add_argument("--out", default="docs/measured/table_budgets")
     parser.add_argument("--profiles", default="build/table-budgets")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--quick", action="store_true")
@@ -185,12 +186,10 @@ def main() -> None:
         arguments.models, arguments.sparsities = ["smollm2"], [0.6]
         arguments.rules = ["uniform", "propagation", "owl"]
         arguments.out = arguments.profiles = "build/table-budgets-quick"
-        arguments.out += "/table.json"
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
     if not arguments.show:
         run(arguments)
-    if Path(arguments.out).is_file():
-        show(json.loads(Path(arguments.out).read_text()))
+    files = sorted(Path(arguments.out).glob("*.json"))
+    show({key: row for file in files for key, row in json.loads(file.read_text()).items()})
 
 
 if __name__ == "__main__":

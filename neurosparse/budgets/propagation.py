@@ -17,7 +17,7 @@ from neurosparse.errors import BudgetError
 Floats = NDArray[np.float64]
 
 POINTS = (0.3, 0.42, 0.5, 0.58, 0.65, 0.72, 0.79, 0.86, 0.92)
-STIFFNESS = 12.0
+STIFFNESS = 16.0
 _HALF_WINDOW = 0.1
 _FLOOR = 0.05
 _DOWN, _UP, _MOST = 0.4, 0.3, 0.95

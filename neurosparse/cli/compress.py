@@ -18,8 +18,8 @@ def command(
     sparsity: Annotated[float, typer.Option(
         help="Share of the blocks' weights to take away, in [0, 1).", rich_help_panel=_Panel)],
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "out",
-    method: Annotated[str, typer.Option(help="wanda or magnitude.", rich_help_panel=_Panel)]
-    = "wanda",
+    method: Annotated[str, typer.Option(
+        help="wanda, sparsegpt or magnitude.", rich_help_panel=_Panel)] = "wanda",
     rule: Annotated[str, typer.Option(
         help="propagation, uniform, arithmetic, owl ... (docs/rules.md).", rich_help_panel=_Panel)]
     = "propagation",

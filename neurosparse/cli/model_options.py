@@ -17,7 +17,7 @@ Windows = Annotated[int, typer.Option(help="Calibration windows.", rich_help_pan
 WindowLength = Annotated[int, typer.Option(help="Tokens.", rich_help_panel=_TEXT)]
 Seed = Annotated[int | None, typer.Option(
     help="Draw the windows by this seed; else the first.", rich_help_panel=_TEXT)]
-Method = Annotated[str, typer.Option(help="wanda or magnitude.")]
+Method = Annotated[str, typer.Option(help="wanda, sparsegpt or magnitude.")]
 Exclude = Annotated[list[str] | None, typer.Option(
     help="Glob of linears to leave alone; may be repeated.")]
 Dtype = Annotated[str, typer.Option(

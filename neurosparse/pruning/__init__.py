@@ -2,7 +2,7 @@
 
 from neurosparse.pruning.checkpoint import BlockFiles
 from neurosparse.pruning.masks import lowest_by_row, row_counts, row_order
-from neurosparse.pruning.methods import METHODS, Method, find_method
+from neurosparse.pruning.methods import METHODS, Method, Solver, find_method, is_solver
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.prune import PruneReport, prune
 from neurosparse.pruning.resolve import drop_counts
@@ -17,9 +17,11 @@ __all__ = [
     "Method",
     "Observer",
     "PruneReport",
+    "Solver",
     "StatisticsByTarget",
     "drop_counts",
     "find_method",
+    "is_solver",
     "lowest_by_row",
     "prune",
     "row_counts",

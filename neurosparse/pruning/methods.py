@@ -5,12 +5,13 @@ A new method is a new small file with a class of this form and one line in ``MET
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import torch
 
 from neurosparse.errors import InputError
 from neurosparse.pruning.magnitude import Magnitude
+from neurosparse.pruning.sparsegpt import SparseGPT
 from neurosparse.pruning.statistics import InputStatistics
 from neurosparse.pruning.wanda import Wanda
 
@@ -26,7 +27,32 @@ class Method(Protocol):
         ...
 
 
-METHODS: dict[str, Method] = {"magnitude": Magnitude(), "wanda": Wanda()}
+class Solver(Method, Protocol):
+    """A method that also changes the weights that stay; it sees the inputs' Gram matrix."""
+
+    def solve(self, weight: torch.Tensor, inputs: InputStatistics, drop: int
+              ) -> tuple[torch.Tensor, str | None]:
+        """The new weight, ``drop`` of its entries zero, and a note where it had to give in.
+
+        Parameters
+        ----------
+        weight : tensor of shape (out, in)
+        inputs
+            With their Gram matrix.
+        drop
+            Entries to drop, exactly.
+        """
+        ...
+
+
+def is_solver(method: Method) -> TypeGuard[Solver]:
+    """Whether the method changes the weights that stay."""
+    return hasattr(method, "solve")
+
+
+METHODS: dict[str, Method] = {
+    "magnitude": Magnitude(), "sparsegpt": SparseGPT(), "wanda": Wanda(),
+}
 
 
 def find_method(name: str) -> Method:

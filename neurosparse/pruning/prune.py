@@ -21,7 +21,7 @@ from neurosparse.models import (
 )
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning.masks import lowest_by_row
-from neurosparse.pruning.methods import METHODS, Method, find_method
+from neurosparse.pruning.methods import METHODS, Method, find_method, is_solver
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.resolve import drop_counts
 from neurosparse.pruning.statistics import StatisticsByTarget
@@ -68,7 +68,8 @@ def prune(
     tokens : int64 tensor of shape (windows, length)
         Calibration windows.
     method
-        ``wanda`` (arXiv 2306.11695) or ``magnitude``; compared within output rows.
+        ``wanda`` (arXiv 2306.11695) or ``magnitude``, compared within output rows; ``sparsegpt``
+        (arXiv 2301.00774), which also updates the weights that stay.
     batch_size
         Windows a forward pass.
     store, folder
@@ -121,7 +122,7 @@ def _prune_block(
     model: nn.Module, walk: BlockWalk, index: int, targets: Sequence[Target],
     counts: dict[str, int], method: Method,
 ) -> BlockReport:
-    statistics = StatisticsByTarget()
+    statistics = StatisticsByTarget(gram=is_solver(method))
     if method.needs_inputs and any(counts[t.name] for t in targets):
         with watch_inputs(model, targets, lambda t, x: statistics.add(t.name, x)):
             walk.run(index, keep=False)
@@ -135,6 +136,11 @@ def _prune_block(
             if counts[target.name]:
                 notes.append(f"{target.name} was never reached by calibration: pruned by magnitude")
         if not counts[target.name]:
+            continue
+        if is_solver(way) and seen is not None:
+            solved, note = way.solve(weight, seen, counts[target.name])
+            set_weight(model, target, solved)
+            notes += [] if note is None else [f"{target.name}: {note}"]
             continue
         keep = lowest_by_row(way.scores(weight, seen), counts[target.name])
         set_weight(model, target, weight.masked_fill(~keep, 0.0))
