@@ -33,6 +33,8 @@ RULES: dict[str, dict[str, Any]] = {
     "uniform": {}, "propagation": {}, "arithmetic": {}, "arithmetic predicted": {},
     "owl": {}, "alpha": {}, "dlp": {}, "representation": {}, "fisher-trace": {},
     "absorption": {}, "er": {}, "global": {},
+    "uniform + sparsegpt": {}, "propagation + sparsegpt": {},
+    "uniform + refit": {}, "propagation + refit": {},
 }
 SEEDED = ("uniform", "arithmetic", "propagation")
 GRID = tuple(round(0.002 * at, 3) for at in range(1, 10))
@@ -60,13 +62,15 @@ class Bench:
         for target, weight in zip(self.targets, self.dense, strict=True):
             ns.models.set_weight(self.model, target, weight)
 
-    def measure(self, budget: Budget | None, seed: int, windows: int | None = None
-                ) -> tuple[Perplexity, float]:
+    def measure(self, budget: Budget | None, seed: int, windows: int | None = None,
+                solver: str = "") -> tuple[Perplexity, float]:
         """Perplexity of the pruned model on the report windows, and the seconds of pruning."""
         self.restore()
         begin = time.perf_counter()
         if budget is not None:
-            ns.pruning.prune(self.model, budget, self.calibration(seed))
+            ns.pruning.prune(self.model, budget, self.calibration(seed),
+                             method="sparsegpt" if solver == "sparsegpt" else "wanda",
+                             refit=ns.pruning.Refit() if solver == "refit" else None)
         spent = time.perf_counter() - begin
         return ns.measure.perplexity(self.model, self.report[:windows], batch_size=2), spent
 
@@ -93,7 +97,7 @@ def evidence_of(rule: str) -> tuple[str, ...]:
     """Evidence of a row."""
     if rule == "arithmetic":
         return ()
-    name, _, step = rule.partition(" ")
+    name, _, step = rule.partition(" + ")[0].partition(" ")
     return evidence_for(name, **({"step": step} if step else {}))
 
 
@@ -101,7 +105,7 @@ def budget_of(bench: Bench, found: ns.budgets.Profile, rule: str, sparsity: floa
               table: dict[str, Any]) -> Budget:
     """Budget of a row; ATP's needs its grid, once for seed 0."""
     if rule != "arithmetic":
-        name, _, step = rule.partition(" ")
+        name, _, step = rule.partition(" + ")[0].partition(" ")
         return allocate(found, sparsity, rule=name, **({"step": step} if step else {}))
     key = f"{bench.name}|grid|{sparsity}"
     grid = table.setdefault(key, {})
@@ -132,7 +136,7 @@ def run(arguments: argparse.Namespace) -> None:
                     if rule != "dense":
                         found = profile_of(bench, seed, rules, Path(arguments.profiles))
                         budget = budget_of(bench, found, rule, sparsity, seed, table)
-                    result, spent = bench.measure(budget, seed)
+                    result, spent = bench.measure(budget, seed, solver=rule.partition(" + ")[2])
                     table[key] = {"nll": result.nll.tolist(), "predictions": result.predictions,
                                   "prune_s": round(spent, 1),
                                   "notes": {} if budget is None else

@@ -20,6 +20,9 @@ def command(
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "out",
     method: Annotated[str, typer.Option(
         help="wanda, sparsegpt or magnitude.", rich_help_panel=_Panel)] = "wanda",
+    refit: Annotated[float | None, typer.Option(
+        help="Solve kept weights again so that damaged inputs give the dense outputs; strength in "
+             "[0, 1].", rich_help_panel=_Panel)] = None,
     rule: Annotated[str, typer.Option(
         help="propagation, uniform, arithmetic, owl ... (docs/rules.md).", rich_help_panel=_Panel)]
     = "propagation",
@@ -73,7 +76,7 @@ def command(
     from neurosparse.pipeline import CompressOptions, compress, plan
 
     options = CompressOptions(
-        model=model, sparsity=sparsity, out=out, method=method, rule=rule, step=step_of(step),
+        model=model, sparsity=sparsity, out=out, method=method, refit=refit, rule=rule, step=step_of(step),
         search_step=search_step, calibration=calibration, selection=selection,
         report_text=report_text, windows=windows, window_length=window_length,
         report_windows=report_windows, selection_windows=selection_windows, values=values,

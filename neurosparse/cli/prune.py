@@ -15,6 +15,9 @@ def command(
     budget: Annotated[str, typer.Option(help="Budget file of neurosparse allocate.")],
     out: Annotated[str, typer.Option(help="Folder of the packed model.")] = "pruned",
     method: of.Method = "wanda",
+    refit: Annotated[float | None, typer.Option(
+        help="Solve kept weights again so that damaged inputs give the dense outputs; strength in "
+             "[0, 1].")] = None,
     values: Annotated[str, typer.Option(help="bf16, fp16, fp32 or int8.")] = "bf16",
     calibration: of.Calibration = None, windows: of.Windows = 32,
     window_length: of.WindowLength = 512, seed: of.Seed = None, dtype: of.Dtype = "float32",
@@ -30,7 +33,7 @@ def command(
                           device, batch_size)
     options.full()
     with shown(progress) as see:
-        done = prune_step(options, budget, out, values=values, force=force, progress=see)
+        done = prune_step(options, budget, out, values=values, refit=refit, force=force, progress=see)
     print(f"{out}: {sum(done.dropped.values()):,} of {done.size:,} weights are gone "
           f"({done.sparsity:.4%})")
     for note in done.notes:

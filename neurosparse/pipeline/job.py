@@ -28,7 +28,7 @@ from neurosparse.pipeline.search_step import search_step
 from neurosparse.pipeline.texts import Texts, gather
 from neurosparse.pipeline.work import Work
 from neurosparse.progress import Progress, silent
-from neurosparse.pruning import BlockFiles, prune
+from neurosparse.pruning import BlockFiles, Refit, prune
 from neurosparse.records import RunRecord
 
 _PROMPT_TOKENS = 256
@@ -194,6 +194,7 @@ class _Job:
             done = prune(
                 loaded.model, Budget.read(work.path("budget.json")), texts.calibration,
                 method=options.method, batch_size=options.batch_size, store=options.hidden,
+                refit=None if options.refit is None else Refit(strength=options.refit),
                 folder=str(work.path("hidden")), observers=[depth], keeper=files,
                 progress=self.progress,
             )

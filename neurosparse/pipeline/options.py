@@ -8,7 +8,7 @@ from typing import Any
 
 from neurosparse.budgets import RULES, check_options, check_sparsity
 from neurosparse.errors import InputError
-from neurosparse.pruning import METHODS
+from neurosparse.pruning import METHODS, Refit
 from neurosparse.sparse import VALUES
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -28,6 +28,7 @@ class CompressOptions:
     sparsity: float
     out: str = "out"
     method: str = "wanda"
+    refit: float | None = None
     rule: str = "propagation"
     step: float | str | None = None
     search_step: bool = False
@@ -61,6 +62,8 @@ class CompressOptions:
             if getattr(self, name) < 1:
                 raise InputError("compress", found=f"{name} {getattr(self, name)}",
                                  expected="at least 1")
+        if self.refit is not None:
+            Refit(strength=self.refit)
         if self.window_length < 2:
             raise InputError("compress", found=f"window_length {self.window_length}",
                              expected="at least 2 tokens")

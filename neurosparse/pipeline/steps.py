@@ -15,7 +15,7 @@ from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
-from neurosparse.pruning import PruneReport, prune
+from neurosparse.pruning import PruneReport, Refit, prune
 from neurosparse.sparse import save
 
 
@@ -110,11 +110,13 @@ def profile_step(options: StepOptions, evidence: Sequence[str | Collector], out:
 
 
 def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, values: str = "bf16",
-               force: bool = False, progress: Progress = silent) -> PruneReport:
+               refit: float | None = None, force: bool = False, progress: Progress = silent) -> PruneReport:
     """Prune a model by a budget file and write it packed (``neurosparse prune``).
 
     Parameters
     ----------
+    refit
+        Strength of the re-fit of the kept weights; None leaves them as they are.
     force
         Prune even if the budget was made for another model.
 
@@ -132,7 +134,8 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
     check_budget(chosen, model=identity(loaded.model), force=force)
     texts = gather(options.full(), loaded.tokenizer)
     done = prune(loaded.model, chosen, texts.calibration, method=options.method,
-                 batch_size=options.batch_size, progress=progress)
+                 batch_size=options.batch_size, progress=progress,
+                 refit=None if refit is None else Refit(strength=refit))
     save(loaded.model, out, values=values, tokenizer=loaded.tokenizer, budget=chosen,
          progress=progress)
     return done

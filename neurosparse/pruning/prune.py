@@ -23,6 +23,7 @@ from neurosparse.progress import Progress, silent
 from neurosparse.pruning.masks import lowest_by_row
 from neurosparse.pruning.methods import METHODS, Method, find_method, is_solver
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
+from neurosparse.pruning.refit import DenseStream, Refit, refit_block
 from neurosparse.pruning.resolve import drop_counts
 from neurosparse.pruning.statistics import StatisticsByTarget
 
@@ -50,6 +51,7 @@ def prune(
     batch_size: int = 8,
     store: str = "memory",
     folder: str | None = None,
+    refit: Refit | None = None,
     observers: Sequence[Observer] = (),
     keeper: Keeper | None = None,
     progress: Progress = silent,
@@ -72,6 +74,8 @@ def prune(
         (arXiv 2301.00774), which also updates the weights that stay.
     batch_size
         Windows a forward pass.
+    refit
+        Solve each block's kept weights again, so that damaged inputs give the dense outputs.
     store, folder
         Where hidden states live: ``"memory"``, or ``"disk"`` below ``folder``.
     observers
@@ -96,20 +100,30 @@ def prune(
     targets = find_targets(model)
     counts = drop_counts(budget, targets, find_blocks(model))
     walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder)
+    stream = None if refit is None else DenseStream(walk)
     report = PruneReport(size=sum(t.size for t in targets if t.name in counts))
     for index in range(walk.n_blocks):
         mine = [t for t in targets if t.block == index and t.name in counts]
         with walk.block(index) as block:
             for observer in observers:
                 observer.before(index, walk)
+            after = None
+            if stream is not None:
+                after = DenseStream(walk, stream.hidden)
+                after.advance(walk, index)
             if keeper is not None and keeper.has(index):
                 done = keeper.put_back(index, block, mine)
             else:
                 nan_check(model, mine)
+                dense = {} if refit is None else {
+                    target.name: get_weight(model, target).clone() for target in mine}
                 done = _prune_block(model, walk, index, mine, counts, chosen)
+                if refit is not None and stream is not None:
+                    refit_block(model, walk, index, mine, dense, stream, refit)
                 if keeper is not None:
                     keeper.keep(index, block, mine, done)
             walk.run(index, keep=True)
+            stream = after
             for observer in observers:
                 observer.after(index, walk)
         report.dropped |= done

@@ -1,0 +1,77 @@
+"""Re-fit: least squares under masks, the damaged input, and the error of a whole model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_model
+
+from neurosparse.budgets import allocate
+from neurosparse.errors import InputError
+from neurosparse.measure import DepthErrors, sizes_only
+from neurosparse.models import find_targets, get_weight
+from neurosparse.pruning import BlockFiles, Refit, masked_least_squares, prune
+
+
+def _tokens(windows: int = 6, length: int = 40) -> torch.Tensor:
+    return torch.randint(0, 100, (windows, length), generator=torch.Generator().manual_seed(5))
+
+
+@given(st.integers(1, 6), st.integers(1, 12), st.integers(0, 99))
+def test_masked_least_squares_is_exact_row_by_row(rows: int, width: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(3 * width + 2, width, generator=generator, dtype=torch.float64)
+    gram = x.T @ x + 0.1 * torch.eye(width, dtype=torch.float64)
+    right = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+    mask = torch.rand(rows, width, generator=generator) > 0.4
+    found = masked_least_squares(gram, right, mask, torch.zeros_like(right), iterations=200,
+                                 tolerance=1e-12)
+    assert torch.all(found[~mask] == 0)
+    for row in range(rows):
+        kept = mask[row]
+        expected = torch.linalg.solve(gram[kept][:, kept], right[row, kept])
+        assert torch.allclose(found[row, kept], expected, atol=1e-8)
+
+
+def test_nothing_pruned_is_nothing_changed() -> None:
+    model = tiny_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    prune(model, allocate(sizes_only(model), 0.0), _tokens(), refit=Refit())
+    for name, value in model.state_dict().items():
+        assert torch.allclose(value, before[name], atol=1e-6), name
+
+
+@pytest.mark.parametrize("order", ["linear", "block"])
+def test_error_through_depth_is_smaller_and_zeros_stay(order: str) -> None:
+    errors, masks = {}, {}
+    for name, refit in (("plain", None), ("refit", Refit(order=order))):
+        model, depth = tiny_model(), DepthErrors(batches=9)
+        prune(model, allocate(sizes_only(model), 0.5), _tokens(40), refit=refit,
+              observers=[depth], batch_size=8)
+        errors[name] = depth.relative_error
+        masks[name] = {t.name: get_weight(model, t) == 0 for t in find_targets(model)}
+    assert np.all(errors["refit"] < errors["plain"])
+    first = [name for name in masks["plain"] if ".layers.0." in name]
+    assert all(torch.equal(masks["plain"][name], masks["refit"][name]) for name in first)
+    total = sum(int(mask.sum()) for mask in masks["refit"].values())
+    assert total == sum(int(mask.sum()) for mask in masks["plain"].values())
+
+
+def test_resumed_refit_is_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    budget = allocate(sizes_only(tiny_model()), 0.5)
+    whole, again = tiny_model(), tiny_model()
+    prune(whole, budget, _tokens(), refit=Refit(), keeper=BlockFiles(tmp_path))
+    BlockFiles(tmp_path).path(2).unlink()
+    prune(again, budget, _tokens(), refit=Refit(), keeper=BlockFiles(tmp_path))
+    assert all(torch.equal(a, b) for a, b in zip(
+        whole.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("bad", [{"strength": 1.5}, {"order": "row"}, {"damping": 0.0},
+                                 {"iterations": 0}])
+def test_refit_refuses(bad: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        Refit(**bad)  # type: ignore[arg-type]
