@@ -76,8 +76,8 @@ def command(
     from neurosparse.pipeline import CompressOptions, compress, plan
 
     options = CompressOptions(
-        model=model, sparsity=sparsity, out=out, method=method, refit=refit, rule=rule, step=step_of(step),
-        search_step=search_step, calibration=calibration, selection=selection,
+        model=model, sparsity=sparsity, out=out, method=method, refit=refit, rule=rule,
+        step=step_of(step), search_step=search_step, calibration=calibration, selection=selection,
         report_text=report_text, windows=windows, window_length=window_length,
         report_windows=report_windows, selection_windows=selection_windows, values=values,
         exclude=tuple(exclude or ()), export=export, dtype=dtype, device=device,

@@ -33,7 +33,8 @@ def command(
                           device, batch_size)
     options.full()
     with shown(progress) as see:
-        done = prune_step(options, budget, out, values=values, refit=refit, force=force, progress=see)
+        done = prune_step(options, budget, out, values=values, refit=refit, force=force,
+                          progress=see)
     print(f"{out}: {sum(done.dropped.values()):,} of {done.size:,} weights are gone "
           f"({done.sparsity:.4%})")
     for note in done.notes:

@@ -110,7 +110,8 @@ def profile_step(options: StepOptions, evidence: Sequence[str | Collector], out:
 
 
 def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, values: str = "bf16",
-               refit: float | None = None, force: bool = False, progress: Progress = silent) -> PruneReport:
+               refit: float | None = None, force: bool = False, progress: Progress = silent
+               ) -> PruneReport:
     """Prune a model by a budget file and write it packed (``neurosparse prune``).
 
     Parameters
