@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosparse.cli import model_options as of
 from neurosparse.cli.progress import shown
 
 _Panel = "What to take, and how"
@@ -19,10 +20,11 @@ def command(
         help="Share of the blocks' weights to take away, in [0, 1).", rich_help_panel=_Panel)],
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "out",
     method: Annotated[str, typer.Option(
-        help="wanda, sparsegpt or magnitude.", rich_help_panel=_Panel)] = "wanda",
+        help="wanda, sparsegpt, alps, ria ... (docs/pruning.md).", rich_help_panel=_Panel)] = "wanda",
     refit: Annotated[float | None, typer.Option(
         help="Solve kept weights again so that damaged inputs give the dense outputs; strength in "
              "[0, 1].", rich_help_panel=_Panel)] = None,
+    pattern: of.Pattern = None, keep_zeros: of.KeepZeros = False,
     rule: Annotated[str, typer.Option(
         help="propagation, uniform, arithmetic, owl ... (docs/rules.md).", rich_help_panel=_Panel)]
     = "propagation",
@@ -76,7 +78,8 @@ def command(
     from neurosparse.pipeline import CompressOptions, compress, plan
 
     options = CompressOptions(
-        model=model, sparsity=sparsity, out=out, method=method, refit=refit, rule=rule,
+        model=model, sparsity=sparsity, out=out, method=method, refit=refit,
+        pattern=pattern, keep_zeros=keep_zeros, rule=rule,
         step=step_of(step), search_step=search_step, calibration=calibration, selection=selection,
         report_text=report_text, windows=windows, window_length=window_length,
         report_windows=report_windows, selection_windows=selection_windows, values=values,

@@ -28,3 +28,7 @@ Stream = Annotated[bool, typer.Option(
     "--stream", help="Read blocks from disk one by one.", rich_help_panel=_RUN)]
 Shown = Annotated[str, typer.Option(help="auto, lines or none.", rich_help_panel=_RUN)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_RUN)]
+Pattern = Annotated[str | None, typer.Option(
+    help="2:4, 4:8 ...: as many of every M neighbours stay; n:8: as the budget says.")]
+KeepZeros = Annotated[bool, typer.Option(
+    "--keep-zeros", help="Weights that are zero stay zero and count among those that go.")]

@@ -18,6 +18,7 @@ def command(
     refit: Annotated[float | None, typer.Option(
         help="Solve kept weights again so that damaged inputs give the dense outputs; strength in "
              "[0, 1].")] = None,
+    pattern: of.Pattern = None, keep_zeros: of.KeepZeros = False,
     values: Annotated[str, typer.Option(help="bf16, fp16, fp32 or int8.")] = "bf16",
     calibration: of.Calibration = None, windows: of.Windows = 32,
     window_length: of.WindowLength = 512, seed: of.Seed = None, dtype: of.Dtype = "float32",
@@ -33,8 +34,8 @@ def command(
                           device, batch_size)
     options.full()
     with shown(progress) as see:
-        done = prune_step(options, budget, out, values=values, refit=refit, force=force,
-                          progress=see)
+        done = prune_step(options, budget, out, values=values, refit=refit, pattern=pattern,
+                          keep_zeros=keep_zeros, force=force, progress=see)
     print(f"{out}: {sum(done.dropped.values()):,} of {done.size:,} weights are gone "
           f"({done.sparsity:.4%})")
     for note in done.notes:

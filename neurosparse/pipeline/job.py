@@ -179,7 +179,8 @@ class _Job:
                     choice = {"step": search_step(options, work, texts, sizes_only(
                         loaded.model, exclude=options.exclude), self.progress)}
             measured = Profile.read(work.path("profile.h5"))
-            budget = allocate(measured, options.sparsity, rule=options.rule, **choice)
+            budget = allocate(measured, options.sparsity, rule=options.rule,
+                              multiple=options.multiple, **choice)
             budget.write(work.path("budget.json"))
 
     def _prune(self, work: Work, loaded: LoadedModel, texts: Texts) -> None:
@@ -195,6 +196,7 @@ class _Job:
                 loaded.model, Budget.read(work.path("budget.json")), texts.calibration,
                 method=options.method, batch_size=options.batch_size, store=options.hidden,
                 refit=None if options.refit is None else Refit(strength=options.refit),
+                pattern=options.pattern, keep_zeros=options.keep_zeros,
                 folder=str(work.path("hidden")), observers=[depth], keeper=files,
                 progress=self.progress,
             )

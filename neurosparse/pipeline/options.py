@@ -8,7 +8,7 @@ from typing import Any
 
 from neurosparse.budgets import RULES, check_options, check_sparsity
 from neurosparse.errors import InputError
-from neurosparse.pruning import METHODS, Refit
+from neurosparse.pruning import METHODS, Pattern, Refit
 from neurosparse.sparse import VALUES
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -29,6 +29,8 @@ class CompressOptions:
     out: str = "out"
     method: str = "wanda"
     refit: float | None = None
+    pattern: str | None = None
+    keep_zeros: bool = False
     rule: str = "propagation"
     step: float | str | None = None
     search_step: bool = False
@@ -64,6 +66,8 @@ class CompressOptions:
                                  expected="at least 1")
         if self.refit is not None:
             Refit(strength=self.refit)
+        if self.pattern is not None:
+            self._check_pattern(Pattern.read(self.pattern))
         if self.window_length < 2:
             raise InputError("compress", found=f"window_length {self.window_length}",
                              expected="at least 2 tokens")
@@ -78,6 +82,21 @@ class CompressOptions:
                                  expected="rule 'arithmetic' and no step")
         else:
             check_options(self.rule, self.rule_options)
+
+    def _check_pattern(self, pattern: Pattern) -> None:
+        wanted = pattern.sparsity
+        if wanted is None:
+            return
+        if self.rule != "uniform" or self.search_step or abs(self.sparsity - wanted) > 1e-9:
+            raise InputError("compress", found=f"pattern {pattern}, rule {self.rule!r}, sparsity "
+                             f"{self.sparsity:g}", expected=f"rule 'uniform', sparsity {wanted:g}",
+                             mend=f"Or let the rule choose N of {pattern.group} for every linear: "
+                                  f"pattern n:{pattern.group}.")
+
+    @property
+    def multiple(self) -> int | None:
+        """What rates are rounded to multiples of, one over it: M of a pattern n:M."""
+        return None if self.pattern is None else Pattern.read(self.pattern).group
 
     @property
     def rule_options(self) -> dict[str, Any]:

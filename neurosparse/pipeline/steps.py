@@ -110,14 +110,16 @@ def profile_step(options: StepOptions, evidence: Sequence[str | Collector], out:
 
 
 def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, values: str = "bf16",
-               refit: float | None = None, force: bool = False, progress: Progress = silent
-               ) -> PruneReport:
+               refit: float | None = None, pattern: str | None = None, keep_zeros: bool = False,
+               force: bool = False, progress: Progress = silent) -> PruneReport:
     """Prune a model by a budget file and write it packed (``neurosparse prune``).
 
     Parameters
     ----------
     refit
         Strength of the re-fit of the kept weights; None leaves them as they are.
+    pattern, keep_zeros
+        As in ``pruning.prune``.
     force
         Prune even if the budget was made for another model.
 
@@ -135,8 +137,8 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
     check_budget(chosen, model=identity(loaded.model), force=force)
     texts = gather(options.full(), loaded.tokenizer)
     done = prune(loaded.model, chosen, texts.calibration, method=options.method,
-                 batch_size=options.batch_size, progress=progress,
-                 refit=None if refit is None else Refit(strength=refit))
+                 batch_size=options.batch_size, progress=progress, pattern=pattern,
+                 keep_zeros=keep_zeros, refit=None if refit is None else Refit(strength=refit))
     save(loaded.model, out, values=values, tokenizer=loaded.tokenizer, budget=chosen,
          progress=progress)
     return done

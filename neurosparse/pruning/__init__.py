@@ -1,10 +1,12 @@
 """Take weights away: methods, masks with exact counts, and the pass through the blocks."""
 
+from neurosparse.pruning.admm import sparse_least_squares
 from neurosparse.pruning.checkpoint import BlockFiles
 from neurosparse.pruning.masked_cg import masked_least_squares
 from neurosparse.pruning.masks import lowest_by_row, row_counts, row_order
 from neurosparse.pruning.methods import METHODS, Method, Solver, find_method, is_solver
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
+from neurosparse.pruning.pattern import Pattern, lowest_by_group
 from neurosparse.pruning.prune import PruneReport, prune
 from neurosparse.pruning.refit import Refit
 from neurosparse.pruning.resolve import drop_counts
@@ -18,6 +20,7 @@ __all__ = [
     "Keeper",
     "Method",
     "Observer",
+    "Pattern",
     "PruneReport",
     "Refit",
     "Solver",
@@ -25,9 +28,11 @@ __all__ = [
     "drop_counts",
     "find_method",
     "is_solver",
+    "lowest_by_group",
     "lowest_by_row",
     "masked_least_squares",
     "prune",
     "row_counts",
     "row_order",
+    "sparse_least_squares",
 ]

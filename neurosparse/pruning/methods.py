@@ -10,10 +10,14 @@ from typing import Protocol, TypeGuard
 import torch
 
 from neurosparse.errors import InputError
+from neurosparse.pruning.alps import ALPS
+from neurosparse.pruning.dsnot import DSnoT
 from neurosparse.pruning.magnitude import Magnitude
+from neurosparse.pruning.ria import RIA
 from neurosparse.pruning.sparsegpt import SparseGPT
 from neurosparse.pruning.statistics import InputStatistics
 from neurosparse.pruning.wanda import Wanda
+from neurosparse.pruning.wanda_variant import WandaVariant
 
 
 class Method(Protocol):
@@ -30,7 +34,8 @@ class Method(Protocol):
 class Solver(Method, Protocol):
     """A method that also changes the weights that stay; it sees the inputs' Gram matrix."""
 
-    def solve(self, weight: torch.Tensor, inputs: InputStatistics, drop: int
+    def solve(self, weight: torch.Tensor, inputs: InputStatistics, drop: int, *,
+              group: int | None = None, allowed: torch.Tensor | None = None
               ) -> tuple[torch.Tensor, str | None]:
         """The new weight, ``drop`` of its entries zero, and a note where it had to give in.
 
@@ -41,8 +46,25 @@ class Solver(Method, Protocol):
             With their Gram matrix.
         drop
             Entries to drop, exactly.
+        group
+            M of an N:M pattern.
+        allowed : bool tensor of shape (out, in)
+            Where a weight may stay.
         """
         ...
+
+
+class Chooser(Method, Protocol):
+    """A method that does not simply drop the lowest scores of every row."""
+
+    def mask(self, weight: torch.Tensor, inputs: InputStatistics, drop: int) -> torch.Tensor:
+        """Keep-mask with ``drop`` entries dropped, bool tensor of shape (out, in)."""
+        ...
+
+
+def has_mask(method: Method) -> TypeGuard[Chooser]:
+    """Whether the method makes its own masks."""
+    return hasattr(method, "mask")
 
 
 def is_solver(method: Method) -> TypeGuard[Solver]:
@@ -50,9 +72,10 @@ def is_solver(method: Method) -> TypeGuard[Solver]:
     return hasattr(method, "solve")
 
 
-METHODS: dict[str, Method] = {
-    "magnitude": Magnitude(), "sparsegpt": SparseGPT(), "wanda": Wanda(),
-}
+_ALL: tuple[Method, ...] = (
+    Magnitude(), Wanda(), WandaVariant(), RIA(), DSnoT(), SparseGPT(), ALPS(),
+)
+METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
 
 def find_method(name: str) -> Method:

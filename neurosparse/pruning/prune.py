@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from neurosparse.budgets import Budget
+from neurosparse.errors import InputError
 from neurosparse.models import (
     BlockWalk,
     Target,
@@ -20,9 +21,10 @@ from neurosparse.models import (
     watch_inputs,
 )
 from neurosparse.progress import Progress, silent
-from neurosparse.pruning.masks import lowest_by_row
+from neurosparse.pruning.choose import Shape, prune_linear
 from neurosparse.pruning.methods import METHODS, Method, find_method, is_solver
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
+from neurosparse.pruning.pattern import Pattern, per_group
 from neurosparse.pruning.refit import DenseStream, Refit, refit_block
 from neurosparse.pruning.resolve import drop_counts
 from neurosparse.pruning.statistics import StatisticsByTarget
@@ -52,6 +54,8 @@ def prune(
     store: str = "memory",
     folder: str | None = None,
     refit: Refit | None = None,
+    pattern: str | Pattern | None = None,
+    keep_zeros: bool = False,
     observers: Sequence[Observer] = (),
     keeper: Keeper | None = None,
     progress: Progress = silent,
@@ -70,12 +74,18 @@ def prune(
     tokens : int64 tensor of shape (windows, length)
         Calibration windows.
     method
-        ``wanda`` (arXiv 2306.11695) or ``magnitude``, compared within output rows; ``sparsegpt``
-        (arXiv 2301.00774), which also updates the weights that stay.
+        ``wanda`` (arXiv 2306.11695), ``wanda-variant``, ``ria``, ``dsnot`` or ``magnitude``, which
+        choose what goes; ``sparsegpt`` (arXiv 2301.00774) or ``alps``, which also solve what stays.
     batch_size
         Windows a forward pass.
     refit
         Solve each block's kept weights again, so that damaged inputs give the dense outputs.
+    pattern
+        ``"2:4"``, ``"4:8"`` ...: in every group of M neighbours of a row as many stay; ``"n:8"``:
+        as many of 8 as the budget gives the linear (``allocate(..., multiple=8)``).
+    keep_zeros
+        Weights that are zero stay zero and count among the dropped; a linear that already has more
+        zeros in a row or group than its budget keeps them all.
     store, folder
         Where hidden states live: ``"memory"``, or ``"disk"`` below ``folder``.
     observers
@@ -94,11 +104,14 @@ def prune(
     ModelError
         A weight is NaN or infinite, or the model has no decoder blocks.
     InputError
-        Unknown method.
+        Unknown method or pattern, or one that the budget does not fit.
     """
     chosen = find_method(method)
+    shape = Shape(None if pattern is None else Pattern.read(pattern).group, keep_zeros)
     targets = find_targets(model)
     counts = drop_counts(budget, targets, find_blocks(model))
+    if pattern is not None:
+        _check_pattern(Pattern.read(pattern), targets, counts)
     walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder)
     stream = None if refit is None else DenseStream(walk)
     report = PruneReport(size=sum(t.size for t in targets if t.name in counts))
@@ -117,7 +130,7 @@ def prune(
                 nan_check(model, mine)
                 dense = {} if refit is None else {
                     target.name: get_weight(model, target).clone() for target in mine}
-                done = _prune_block(model, walk, index, mine, counts, chosen)
+                done = _prune_block(model, walk, index, mine, counts, chosen, shape)
                 if refit is not None and stream is not None:
                     refit_block(model, walk, index, mine, dense, stream, refit)
                 if keeper is not None:
@@ -132,9 +145,27 @@ def prune(
     return report
 
 
+def _check_pattern(pattern: Pattern, targets: Sequence[Target], counts: dict[str, int]) -> None:
+    """Before anything runs: does every linear's count make the pattern?"""
+    for target in targets:
+        if target.name not in counts:
+            continue
+        try:
+            gone = per_group(target.shape, pattern.group, counts[target.name])
+        except InputError as error:
+            raise InputError(f"prune {target.name} {pattern}", found=error.found,
+                             expected=error.expected, mend=error.mend) from error
+        if pattern.keep is not None and gone != pattern.group - pattern.keep:
+            raise InputError(f"prune {target.name} {pattern}",
+                             found=f"a budget that drops {gone} of {pattern.group}",
+                             expected=f"{pattern.group - pattern.keep} of {pattern.group}",
+                             mend=f"Take a uniform budget of sparsity {pattern.sparsity:g}, or "
+                                  f"pattern n:{pattern.group}.")
+
+
 def _prune_block(
     model: nn.Module, walk: BlockWalk, index: int, targets: Sequence[Target],
-    counts: dict[str, int], method: Method,
+    counts: dict[str, int], method: Method, shape: Shape,
 ) -> BlockReport:
     statistics = StatisticsByTarget(gram=is_solver(method))
     if method.needs_inputs and any(counts[t.name] for t in targets):
@@ -149,13 +180,8 @@ def _prune_block(
             way = METHODS["magnitude"]
             if counts[target.name]:
                 notes.append(f"{target.name} was never reached by calibration: pruned by magnitude")
-        if not counts[target.name]:
-            continue
-        if is_solver(way) and seen is not None:
-            solved, note = way.solve(weight, seen, counts[target.name])
-            set_weight(model, target, solved)
+        if counts[target.name]:
+            pruned, note = prune_linear(weight, seen, counts[target.name], way, shape)
+            set_weight(model, target, pruned)
             notes += [] if note is None else [f"{target.name}: {note}"]
-            continue
-        keep = lowest_by_row(way.scores(weight, seen), counts[target.name])
-        set_weight(model, target, weight.masked_fill(~keep, 0.0))
     return BlockReport({t.name: counts[t.name] for t in targets}, notes)

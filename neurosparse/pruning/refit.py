@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from neurosparse.errors import InputError
 from neurosparse.models import BlockWalk, Target, get_weight, set_weight, watch_inputs
+from neurosparse.pruning.admm import sparse_least_squares
 from neurosparse.pruning.masked_cg import masked_least_squares
 
 ORDERS = ("linear", "block")
+MASKS = ("fixed", "chosen")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Refit:
         Pull towards the dense weights, relative to the mean of the Gram matrix' diagonal.
     iterations
         Of conjugate gradients.
+    mask
+        ``"fixed"``: the method's; ``"chosen"``: of as many weights, chosen along the way by
+        splitting (ALPS, arXiv 2406.07831) against the target of the re-fit.
 
     Raises
     ------
@@ -48,14 +53,15 @@ class Refit:
     order: str = "linear"
     damping: float = 0.01
     iterations: int = 60
+    mask: str = "fixed"
 
     def __post_init__(self) -> None:
         good = (0 <= self.strength <= 1 and self.order in ORDERS and self.damping > 0
-                and self.iterations > 0)
+                and self.iterations > 0 and self.mask in MASKS)
         if not good:
             raise InputError("refit", found=str(self),
-                             expected="strength in [0, 1], order linear or block, damping and "
-                                      "iterations above zero")
+                             expected="strength in [0, 1], order linear or block, mask fixed "
+                                      "or chosen, damping and iterations above zero")
 
 
 class DenseStream:
@@ -179,6 +185,11 @@ def _solve(weight: Tensor, dense: Tensor, moments: _Moments, options: Refit) -> 
     matrix = gram.clone()
     torch.diagonal(matrix).add_(level)
     kept = weight != 0
+    if options.mask == "chosen":
+        drop = weight.numel() - int(kept.sum())
+        solved = sparse_least_squares(matrix, right, weight.float(), drop,
+                                      iterations=options.iterations)
+        return solved if bool(torch.isfinite(solved).all()) else weight
     solved = masked_least_squares(matrix, right, kept, weight.float(),
                                   iterations=options.iterations)
     return solved if bool(torch.isfinite(solved).all()) else weight

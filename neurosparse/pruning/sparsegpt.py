@@ -6,9 +6,11 @@ import torch
 
 from neurosparse.errors import InputError
 from neurosparse.pruning.masks import lowest_by_row
+from neurosparse.pruning.pattern import lowest_by_group, per_group
 from neurosparse.pruning.statistics import InputStatistics
 
 _TRIES = 5
+_INNER = 16
 
 
 def inverse_factor(gram: torch.Tensor, damping: float) -> tuple[torch.Tensor | None, float]:
@@ -71,7 +73,8 @@ class SparseGPT:
             raise InputError("sparsegpt", found="no calibration inputs", expected="some tokens")
         return weight.abs() * inputs.norm.to(device=weight.device, dtype=weight.dtype)
 
-    def solve(self, weight: torch.Tensor, inputs: InputStatistics, drop: int
+    def solve(self, weight: torch.Tensor, inputs: InputStatistics, drop: int, *,
+              group: int | None = None, allowed: torch.Tensor | None = None
               ) -> tuple[torch.Tensor, str | None]:
         """Drop ``drop`` weights and update the others.
 
@@ -80,6 +83,10 @@ class SparseGPT:
         weight : tensor of shape (out, in)
         inputs
             With their Gram matrix.
+        group
+            M of an N:M pattern, chosen group by group when it is reached.
+        allowed : bool tensor of shape (out, in)
+            Where a weight may stay: what is not allowed counts among the dropped.
 
         Returns
         -------
@@ -92,39 +99,96 @@ class SparseGPT:
         Raises
         ------
         InputError
-            The statistics have no Gram matrix.
+            The statistics have no Gram matrix, or the count makes no pattern.
         """
         if inputs.gram is None:
             raise InputError("sparsegpt", found="statistics without a Gram matrix",
                              expected="InputStatistics(width, gram=True)")
         upper, share = inverse_factor(inputs.gram.to(weight.device).float(), self._damping)
         if upper is None:
-            keep = lowest_by_row(torch.nan_to_num(self.scores(weight, inputs)), drop)
+            scores = torch.nan_to_num(self.scores(weight, inputs))
+            keep = (lowest_by_row(scores, drop) if group is None
+                    else lowest_by_group(scores, group, drop))
             return weight.masked_fill(~keep, 0.0), (
                 f"Gram matrix not positive definite at damping {share:g}: "
                 "pruned by its diagonal, nothing updated")
         note = None if share == self._damping else f"damping {share:g} instead of {self._damping:g}"
-        return self._walk(weight.float().clone(), upper, drop).to(weight.dtype), note
+        masks = _Masks(drop, group, weight.shape, None if allowed is None else ~allowed.T)
+        return self._walk(weight.float().T.contiguous(), upper, masks).T.to(weight.dtype), note
 
-    def _walk(self, w: torch.Tensor, upper: torch.Tensor, drop: int) -> torch.Tensor:
-        """All blocks of columns; ``w`` is worked on in place."""
-        rows, columns = w.shape
-        dropped = 0
-        for start in range(0, columns, self._block):
-            stop = min(start + self._block, columns)
-            count = drop * stop // columns - dropped
-            dropped += count
-            part, factor = w[:, start:stop], upper[start:stop, start:stop]
-            scores = (part / torch.diagonal(factor)).square().flatten()
-            gone = torch.zeros(rows * (stop - start), dtype=torch.bool, device=w.device)
-            gone[scores.argsort(stable=True)[:count]] = True
-            gone = gone.view(rows, stop - start)
+    def _walk(self, w: torch.Tensor, upper: torch.Tensor, masks: _Masks) -> torch.Tensor:
+        """All blocks of columns; ``w`` of shape (in, out) is worked on in place.
+
+        Columns of the weight are rows here, so that every one is contiguous; inside a block the
+        updates are gathered once more, since products are faster than many rank-one updates.
+        """
+        block = self._block if masks.group is None else -(-self._block // masks.group) * masks.group
+        for start in range(0, len(w), block):
+            stop = min(start + block, len(w))
+            part, factor = w[start:stop], upper[start:stop, start:stop]
+            gone = masks.of_block(part, factor, start)
             errors = torch.empty_like(part)
-            for column in range(stop - start):
-                kept = part[:, column].masked_fill(gone[:, column], 0.0)
-                error = (part[:, column] - kept) / factor[column, column]
-                part[:, column:] -= torch.outer(error, factor[column, column:])
-                part[:, column] = kept
-                errors[:, column] = error
-            w[:, stop:] -= errors @ upper[start:stop, stop:]
+            size = masks.group or _INNER
+            for first in range(0, stop - start, size):
+                last = min(first + size, stop - start)
+                if gone is None or masks.group is not None:
+                    now = masks.of_group(part[first:last], factor[first:last, first:last],
+                                         start + first)
+                else:
+                    now = gone[first:last]
+                _columns(part[first:last], factor[first:last, first:last], now, errors[first:last])
+                part[last:].addmm_(factor[first:last, last:].T, errors[first:last], alpha=-1)
+            w[stop:].addmm_(upper[start:stop, stop:].T, errors, alpha=-1)
         return w
+
+
+def _columns(part: torch.Tensor, factor: torch.Tensor, gone: torch.Tensor, errors: torch.Tensor
+             ) -> None:
+    """Some columns (rows of ``part``) one after the other, in place."""
+    for at in range(len(part)):
+        row = part[at]
+        torch.mul(row, gone[at], out=errors[at])
+        row -= errors[at]
+        errors[at] /= factor[at, at]
+        if at + 1 < len(part):
+            part[at + 1 :].addr_(factor[at, at + 1 :], errors[at], alpha=-1)
+
+
+class _Masks:
+    """Which entries go, block by block or group by group, with counts that add up exactly."""
+
+    def __init__(self, drop: int, group: int | None, shape: torch.Size,
+                 never: torch.Tensor | None) -> None:
+        self.group, self._drop, self._done = group, drop, 0
+        self._columns, self._never = shape[1], never
+        self._each = per_group(shape, group, drop) if group is not None else 0
+
+    def _scores(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> torch.Tensor:
+        scores = (part / torch.diagonal(factor)[:, None]).square()
+        if self._never is not None:
+            scores.masked_fill_(self._never[start : start + len(part)].to(part.device), -1.0)
+        return scores
+
+    def of_block(self, part: torch.Tensor, factor: torch.Tensor, start: int
+                 ) -> torch.Tensor | None:
+        """Of a block of columns, all rows together; None where groups decide."""
+        if self.group is not None:
+            return None
+        scores = self._scores(part, factor, start)
+        count = self._drop * (start + len(part)) // self._columns - self._done
+        gone = torch.zeros(scores.numel(), dtype=torch.bool, device=part.device)
+        # By row of the weight, as ties have always been cut.
+        gone[scores.T.flatten().argsort(stable=True)[:count]] = True
+        gone = gone.view(part.shape[1], len(part)).T
+        if self._never is not None:
+            gone = gone | self._never[start : start + len(part)].to(part.device)
+        self._done += count
+        return gone
+
+    def of_group(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> torch.Tensor:
+        """Of M neighbouring columns, row by row of the weight."""
+        order = self._scores(part, factor, start).argsort(dim=0, stable=True)
+        gone = torch.zeros_like(part, dtype=torch.bool).scatter_(0, order[: self._each], True)
+        if self._never is not None:
+            gone |= self._never[start : start + len(part)].to(part.device)
+        return gone

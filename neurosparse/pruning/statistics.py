@@ -8,7 +8,7 @@ from neurosparse.errors import ModelError
 
 
 class InputStatistics:
-    """Sum of squares of each input feature, in float64; on request the whole Gram matrix.
+    """Sum and sum of squares of each feature, in float64; on request the whole Gram matrix.
 
     Parameters
     ----------
@@ -20,6 +20,7 @@ class InputStatistics:
 
     def __init__(self, width: int, *, gram: bool = False) -> None:
         self.count = 0
+        self.sum = torch.zeros(width, dtype=torch.float64)
         self.square_sum = torch.zeros(width, dtype=torch.float64)
         self.gram = torch.zeros(width, width) if gram else None
 
@@ -27,6 +28,7 @@ class InputStatistics:
         """Add inputs of shape (tokens, width)."""
         values = inputs.float()
         self.count += len(values)
+        self.sum += values.sum(0, dtype=torch.float64).cpu()
         self.square_sum += values.square().sum(0, dtype=torch.float64).cpu()
         if self.gram is not None:
             self.gram = self.gram.to(values.device).addmm_(values.T, values)
@@ -35,6 +37,16 @@ class InputStatistics:
     def norm(self) -> torch.Tensor:
         """Euclidean norm of each feature over all tokens, float64 tensor of shape (width,)."""
         return self.square_sum.sqrt()
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """Mean of each feature over all tokens, float64 tensor of shape (width,)."""
+        return self.sum / max(self.count, 1)
+
+    @property
+    def variance(self) -> torch.Tensor:
+        """Variance of each feature over all tokens, float64 tensor of shape (width,)."""
+        return (self.square_sum / max(self.count, 1) - self.mean.square()).clamp_min(0.0)
 
 
 class StatisticsByTarget:

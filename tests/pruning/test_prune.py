@@ -117,7 +117,7 @@ def test_only_what_the_budget_names_is_touched() -> None:
 
 def test_wrong_method_and_nan_weights() -> None:
     model = llama()
-    with pytest.raises(InputError, match="one of magnitude, sparsegpt, wanda"):
+    with pytest.raises(InputError, match="one of alps, dsnot, magnitude"):
         prune(model, allocate(sizes_only(model), 0.5), tokens(), method="wnada")
     model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
     with pytest.raises(ModelError, match=r"layers\.1\.mlp\.up_proj"):

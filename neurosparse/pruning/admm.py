@@ -1,0 +1,76 @@
+"""Least squares with a count of zeros: mask and values together, by splitting (ADMM)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from neurosparse.pruning.masked_cg import masked_least_squares
+
+_FIRST = 0.1
+_EVERY = 3
+
+
+def sparse_least_squares(gram: Tensor, right: Tensor, start: Tensor, drop: int, *,
+                         steps: int = 300, iterations: int = 60) -> Tensor:
+    """Minimise ``tr(W G W^T) - 2 tr(W b^T)`` over matrices with ``drop`` zeros.
+
+    ALPS (Meng et al., NeurIPS 2024, arXiv 2406.07831): the quadratic and the count are split; a
+    penalty that grows while the support still moves brings them together; then the values are
+    solved on the support. One eigendecomposition serves every penalty.
+
+    Parameters
+    ----------
+    gram : positive definite tensor of shape (in, in)
+    right : tensor of shape (rows, in)
+        b; the dense output is wanted where ``b = W G``.
+    start : tensor of shape (rows, in)
+        Where it begins.
+    drop
+        Zeros in the whole matrix, exactly.
+    steps
+        Of the splitting, at most.
+    iterations
+        Of the conjugate gradients at the end.
+
+    Returns
+    -------
+    weights : tensor of shape (rows, in)
+    """
+    # Unit diagonal: one penalty then means the same for every feature.
+    scale = torch.diagonal(gram).rsqrt()
+    values, vectors = torch.linalg.eigh(gram * scale * scale[:, None])
+    values = values.clamp_min(0.0)
+    wanted = right * scale
+    sparse = _largest(start / scale, drop)
+    dual = torch.zeros_like(sparse)
+    kept = max(start.numel() - drop, 1)
+    penalty, before = _FIRST, sparse != 0
+    for step in range(steps):
+        solved = ((wanted - dual + penalty * sparse) @ vectors / (values + penalty)) @ vectors.T
+        sparse = _largest(solved + dual / penalty, drop)
+        dual += penalty * (solved - sparse)
+        if step % _EVERY == _EVERY - 1:
+            now = sparse != 0
+            moved = int((now != before).sum())
+            before = now
+            if not moved:
+                break
+            penalty *= 1.3 if moved > 0.1 * kept else 1.2 if moved > 0.005 * kept else 1.1
+    mask = _support(sparse, drop)
+    return masked_least_squares(gram, right, mask, sparse * scale, iterations=iterations)
+
+
+def _support(matrix: Tensor, drop: int) -> Tensor:
+    order = matrix.abs().flatten().argsort(stable=True)
+    keep = torch.ones(matrix.numel(), dtype=torch.bool, device=matrix.device)
+    keep[order[:drop]] = False
+    return keep.view_as(matrix)
+
+
+def _largest(matrix: Tensor, drop: int) -> Tensor:
+    """The matrix without its ``drop`` smallest entries."""
+    if not drop:
+        return matrix.clone()
+    limit = matrix.abs().flatten().kthvalue(drop).values
+    return matrix.masked_fill(matrix.abs() <= limit, 0.0)
