@@ -89,11 +89,8 @@ def next_rates(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, sparsity
 def _point_below(profile: Profile, sparsity: float) -> int:
     points = array_of(profile, "propagation", "points")
     below = np.flatnonzero(points < sparsity - 1e-9)
-    if not len(below):
-        raise BudgetError("allocate with rule 'propagation'", found=f"sparsity {sparsity:g}",
-                          expected=f"more than {points.min():g}, where the profile begins",
-                          mend=f"Measure the profile for it: up_to={sparsity:g}.")
-    return int(below[-1])
+    # A milder budget than the path's first point is read off at that point.
+    return int(below[-1]) if len(below) else 0
 
 
 def marginal_of(profile: Profile, sparsity: float, per: str = "linear") -> tuple[Floats, Floats]:
@@ -149,7 +146,7 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float = S
     Raises
     ------
     BudgetError
-        The profile's path begins above ``sparsity``, or ``stiffness`` is not positive.
+        ``stiffness`` is not positive.
     """
     if not stiffness > 0:
         raise BudgetError("allocate with rule 'propagation'", found=f"stiffness={stiffness!r}",

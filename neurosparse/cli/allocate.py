@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from neurosparse.cli import model_options as of
+from neurosparse.cli.progress import shown
+
+if TYPE_CHECKING:
+    from neurosparse.budgets import Budget, Profile
 
 
 def command(
@@ -14,6 +21,17 @@ def command(
         help="Share of the weights to take away, in [0, 1).")] = None,
     bits: Annotated[float | None, typer.Option(
         help="Instead: bits a packed 16-bit weight may take on average.")] = None,
+    max_bytes: Annotated[float | None, typer.Option(
+        help="Instead: bytes of the packed model at most (150e6); with --model.")] = None,
+    tokens_per_s: Annotated[float | None, typer.Option(
+        help="Instead: decode speed here at least; measured on up to 6 models; with --model.")]
+    = None,
+    max_perplexity: Annotated[float | None, typer.Option(
+        help="Instead: perplexity of the selection text at most; measured on up to 6 models; "
+             "with --model.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model, for these goals.")] = None,
+    calibration: of.Calibration = None, windows: of.Windows = 32,
+    window_length: of.WindowLength = 512, method: of.Method = "wanda",
     rule: Annotated[str, typer.Option(help="propagation, owl, ... (docs/rules.md).")]
     = "propagation",
     option: Annotated[list[str] | None, typer.Option(
@@ -25,27 +43,52 @@ def command(
     multiple: Annotated[int | None, typer.Option(
         help="Round rates to multiples of 1/M (8: N of N:8).")] = None,
     out: Annotated[str, typer.Option(help="Budget file (JSON).")] = "budget.json",
+    figure: Annotated[str | None, typer.Option(
+        help="Also draw the budget beside those of other rules, FILE.svg or .png.")] = None,
+    beside: Annotated[list[str] | None, typer.Option(
+        help="Rule to draw beside it; may be repeated; else every one the profile serves.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print the evidence.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the budget as JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """Decide how much of every linear may go."""
-    from neurosparse.budgets import Profile, check_sparsity, sparsity_for_bits
+    from neurosparse.budgets import Profile, check_options, check_sparsity, sparsity_for_bits
     from neurosparse.budgets import explain as explained
     from neurosparse.errors import BudgetError
+    from neurosparse.pipeline.goals import Goal, allocator_of, sparsity_for_goal
+    from neurosparse.pipeline.steps import StepOptions
 
-    if (sparsity is None) == (bits is None):
-        raise BudgetError("allocate", found="--sparsity and --bits" if bits else "no total",
-                          expected="one of --sparsity and --bits")
+    totals = {"--sparsity": sparsity, "--bits": bits, "--max-bytes": max_bytes,
+              "--tokens-per-s": tokens_per_s, "--max-perplexity": max_perplexity}
+    given = [name for name, value in totals.items() if value is not None]
+    if len(given) != 1:
+        raise BudgetError("allocate", found=" and ".join(given) or "no total",
+                          expected="one of " + ", ".join(totals))
+    options: dict[str, Any] = dict(_pair("--option", text) for text in option or [])
+    check_options(rule, options)
+    measured = Profile.read(profile)
+    bounds = {"lower": _bounds("--lower", lower, 0.0), "upper": _bounds("--upper", upper, 1.0),
+              "multiple": multiple}
     if sparsity is not None:
         total = check_sparsity(sparsity)
-    else:
-        assert bits is not None
+    elif bits is not None:
         total = sparsity_for_bits(bits)
-    options: dict[str, Any] = dict(_pair("--option", text) for text in option or [])
-    found = explained(Profile.read(profile), total, rule=rule, lower=_bounds("--lower", lower, 0.0),
-                      upper=_bounds("--upper", upper, 1.0), multiple=multiple, **options)
+    else:
+        if model is None:
+            raise BudgetError("allocate", found=f"{given[0]} without --model",
+                              expected="the model to count or measure")
+        stage = StepOptions(model, calibration, windows, window_length, method=method)
+        stage.full()
+        with shown(progress) as see:
+            met = sparsity_for_goal(Goal(max_bytes, tokens_per_s, max_perplexity), stage,
+                                    allocator_of(measured, rule, options, **bounds), progress=see)
+        total = met.sparsity
+        print(f"sparsity {total:.4f}: {given[0]} {_met(given[0], met.value)}, "
+              f"{len(met.trials)} evaluations", file=sys.stderr)
+    found = explained(measured, total, rule=rule, **bounds, **options)
     found.budget.write(out)
+    if figure is not None:
+        _draw(figure, measured, found.budget, beside, bounds)
     if as_json:
         print(json.dumps(found.budget.as_dict(), indent=2))
     elif explain:
@@ -54,6 +97,27 @@ def command(
         rates = [target.value for target in found.budget.targets]
         print(f"{out}: rule {rule}, {len(rates)} linears give {min(rates):.1%} to "
               f"{max(rates):.1%}, {found.budget.total.kept:.4%} in all")
+
+
+def _draw(path: str, profile: Profile, budget: Budget, beside: list[str] | None,
+          bounds: dict[str, Any]) -> None:
+    """The rules named, or all that the profile serves without options."""
+    from neurosparse.budgets import RULES, allocate
+    from neurosparse.errors import BudgetError
+    from neurosparse.report import budgets
+
+    drawn = {budget.rule.name: budget}
+    for rule in beside or sorted(RULES):
+        try:
+            drawn.setdefault(rule, allocate(profile, budget.total.asked, rule=rule, **bounds))
+        except BudgetError:
+            if beside:
+                raise
+    budgets(drawn).savefig(path, dpi=150)
+
+
+def _met(name: str, value: float) -> str:
+    return f"{1 / value:.4g}" if name == "--tokens-per-s" else f"{value:,.6g}"
 
 
 def _pair(name: str, text: str) -> tuple[str, Any]:

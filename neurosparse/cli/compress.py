@@ -20,7 +20,7 @@ def command(
         help="Share of the blocks' weights to take away, in [0, 1).", rich_help_panel=_Panel)],
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "out",
     method: Annotated[str, typer.Option(
-        help="wanda, sparsegpt, alps, ria ... (docs/pruning.md).", rich_help_panel=_Panel)] = "wanda",
+        help="wanda, sparsegpt, alps ... (docs/pruning.md).", rich_help_panel=_Panel)] = "wanda",
     refit: Annotated[float | None, typer.Option(
         help="Solve kept weights again so that damaged inputs give the dense outputs; strength in "
              "[0, 1].", rich_help_panel=_Panel)] = None,

@@ -19,6 +19,10 @@ def command(
     window_length: Annotated[int, typer.Option(help="Tokens.")] = 512,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
     device: Annotated[str, typer.Option()] = "cpu",
+    tasks: Annotated[bool, typer.Option(
+        "--tasks", help="Also the accuracy of the offline choice task.")] = False,
+    choices: Annotated[int, typer.Option(help="Items of the choice task.")] = 2000,
+    language: Annotated[str, typer.Option(help="en, fr or es: of the protocol's text.")] = "en",
     stream: Annotated[bool, typer.Option("--stream", help="Read blocks from disk one by one.")]
     = False,
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Time generation.")] = True,
@@ -32,6 +36,7 @@ def command(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Perplexity with its error, speed, and peak memory of a model, dense or packed."""
+    from neurosparse.measure import choice_items
     from neurosparse.pipeline import evaluate
     from neurosparse.pipeline.evaluate import read_windows
     from neurosparse.pipeline.texts import report_windows
@@ -49,10 +54,12 @@ def command(
             given = read_windows(tokens)
             report, prompt = given.get("report"), given.get("prompt")
         else:
-            report, record.data = report_windows(model, report_text, windows, window_length, seed)
+            report, record.data = report_windows(model, report_text, windows, window_length, seed,
+                                                 language=language)
             prompt = report[:1, : window_length // 2]
         found = evaluate(model, report, prompt=prompt if speed else None, dtype=dtype,
-                         device=device, stream=stream, sample=speed, progress=see)
+                         device=device, stream=stream, sample=speed, progress=see,
+                         choices=choice_items(choices, language=language) if tasks else ())
     record.results = found
     if out is not None:
         record.write(out)
@@ -63,6 +70,9 @@ def _text(found: dict[str, object]) -> str:
     lines = [f"model       {found['model']}"]
     if "perplexity" in found:
         lines.append(f"perplexity  {found['perplexity']:.3f} +- {found['perplexity_stderr']:.3f}")
+    if "accuracy" in found:
+        lines.append(f"accuracy    {found['accuracy']:.3f} +- {found['accuracy_stderr']:.3f} "
+                     f"({found['items']} items)")
     for name, unit in (("prefill_tokens_per_s", "prefill tok/s"),
                        ("decode_tokens_per_s", "decode tok/s")):
         if name in found:

@@ -1,9 +1,13 @@
 """Measure a model: profile, perplexity, speed, and the protocol behind every table."""
 
 from neurosparse.measure import protocol
+from neurosparse.measure.choice import ChoiceAccuracy, choice_accuracy
+from neurosparse.measure.choice_items import ChoiceItem, choice_items, write_lm_eval_task
 from neurosparse.measure.collect_absorption import AbsorptionCollector
 from neurosparse.measure.collect_curves import CurvesCollector
+from neurosparse.measure.collect_exponents import ExponentsCollector
 from neurosparse.measure.collect_fisher import FisherCollector
+from neurosparse.measure.collect_gains import GainsCollector
 from neurosparse.measure.collect_propagation import PropagationCollector
 from neurosparse.measure.collect_representation import RepresentationCollector
 from neurosparse.measure.collect_scores import (
@@ -12,6 +16,8 @@ from neurosparse.measure.collect_scores import (
     ScoresCollector,
     ShapesCollector,
 )
+from neurosparse.measure.collect_second_order import SecondOrderCollector
+from neurosparse.measure.collect_single import SingleCollector
 from neurosparse.measure.collect_spectra import SpectraCollector
 from neurosparse.measure.collectors import known_evidence
 from neurosparse.measure.curves import local_error
@@ -21,26 +27,36 @@ from neurosparse.measure.evidence import Collector, Cost
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
 from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
+from neurosparse.measure.replay import Replay
 from neurosparse.measure.timing import GenerationSpeed, generation_speed, python_share
 
 __all__ = [
     "AbsorptionCollector",
+    "ChoiceAccuracy",
+    "ChoiceItem",
     "Collector",
     "Cost",
     "CurvesCollector",
     "Damage",
     "DepthErrors",
     "DlpCollector",
+    "ExponentsCollector",
     "FisherCollector",
+    "GainsCollector",
     "GenerationSpeed",
     "OwlCollector",
     "Perplexity",
     "PropagationCollector",
     "Ranks",
+    "Replay",
     "RepresentationCollector",
     "ScoresCollector",
+    "SecondOrderCollector",
     "ShapesCollector",
+    "SingleCollector",
     "SpectraCollector",
+    "choice_accuracy",
+    "choice_items",
     "damage",
     "generation_speed",
     "known_evidence",
@@ -53,4 +69,5 @@ __all__ = [
     "python_share",
     "row_ranks",
     "sizes_only",
+    "write_lm_eval_task",
 ]

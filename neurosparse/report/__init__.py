@@ -1,6 +1,7 @@
 """Show what a run did: one HTML page, and its figures by themselves. From files alone, no torch."""
 
 from neurosparse.report.figure_autocovariance import autocovariance
+from neurosparse.report.figure_budgets import budgets
 from neurosparse.report.figure_curves import curves
 from neurosparse.report.figure_depth import depth
 from neurosparse.report.figure_perplexity import perplexity
@@ -13,6 +14,7 @@ from neurosparse.report.page import write
 
 __all__ = [
     "autocovariance",
+    "budgets",
     "curves",
     "depth",
     "perplexity",

@@ -89,8 +89,10 @@ def test_it_uses_the_last_point_below_and_says_so() -> None:
     assert early.targets[0].value > early.targets[1].value
     assert late.budget.targets[0].value < late.budget.targets[1].value
     assert "ln marginal damage" in str(late) and "m.1.a" in str(late)
-    with pytest.raises(BudgetError, match="up_to"):
-        allocate(profile, 0.2, rule="propagation")
+    # Milder than the whole path: read off at its first point.
+    mild = allocate(profile, 0.2, rule="propagation")
+    assert mild.rule.notes["linearised_at"] == 0.3
+    assert sum(t.value for t in mild.targets) == pytest.approx(0.4)
     with pytest.raises(BudgetError, match="stiffness"):
         allocate(profile, 0.6, rule="propagation", stiffness=-1.0)
     with pytest.raises(BudgetError, match="propagation"):

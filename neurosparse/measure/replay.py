@@ -1,0 +1,75 @@
+"""Dense hidden states of a few windows, and what a change at one block does to the output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from neurosparse.models import BlockWalk
+
+# Logits of a piece are several tensors of this many numbers.
+_LOGITS = 2**25
+
+
+class Replay:
+    """The dense states before every block and after the last, of each window by itself.
+
+    Parameters
+    ----------
+    model
+        The dense model, in memory or streamed.
+    tokens : int64 tensor of shape (windows, length)
+
+    Attributes
+    ----------
+    walk
+        One window a batch.
+    states
+        ``states[l][window]``: at the input of block l; ``states[blocks]``: after the last.
+    """
+
+    def __init__(self, model: nn.Module, tokens: Tensor) -> None:
+        self.walk = BlockWalk(model, tokens, batch_size=1)
+        self.states: list[list[Tensor]] = [self._now()]
+        for index in range(self.walk.n_blocks):
+            self.walk.run(index, keep=True)
+            self.states.append(self._now())
+
+    def _now(self) -> list[Tensor]:
+        return [self.walk.hidden(at).clone() for at in range(self.walk.n_batches)]
+
+    def block(self, index: int, hidden: list[Tensor]) -> list[Tensor]:
+        """Through one block, as its weights are now."""
+        with torch.no_grad(), self.walk.block(index):
+            return [self.walk.run_on(index, one, at).cpu() for at, one in enumerate(hidden)]
+
+    def onwards(self, index: int, hidden: list[Tensor]) -> list[Tensor]:
+        """Through block ``index`` and all that follow."""
+        for at in range(index, self.walk.n_blocks):
+            hidden = self.block(at, hidden)
+        return hidden
+
+    def nats(self, hidden: list[Tensor]) -> float:
+        """Mean over tokens of KL(dense || these states), from states after the last block."""
+        total = 0.0
+        with torch.no_grad():
+            for at, one in enumerate(hidden):
+                dense = self.states[-1][at]
+                vocabulary = self.walk.head(one[:, :1], at).shape[-1]
+                piece = max(1, _LOGITS // vocabulary)
+                for start in range(0, one.shape[1], piece):
+                    here = slice(start, start + piece)
+                    wanted = self.walk.head(dense[:, here], at, start).double().log_softmax(-1)
+                    found = self.walk.head(one[:, here], at, start).double().log_softmax(-1)
+                    total += float((wanted.exp() * (wanted - found)).sum())
+        return max(total, 0.0) / self.walk.tokens.numel()
+
+
+def squared(hidden: list[Tensor]) -> float:
+    """Sum of squares over all windows."""
+    return sum(float(one.double().square().sum()) for one in hidden)
+
+
+def difference(first: list[Tensor], second: list[Tensor]) -> list[Tensor]:
+    """``first - second``, window by window."""
+    return [one - two for one, two in zip(first, second, strict=True)]

@@ -1,0 +1,81 @@
+"""Goals: bytes as the files have them, perplexity and speed as they are measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import tiny_text, write_tiny
+
+import neurosparse as ns
+from neurosparse.budgets import allocate
+from neurosparse.cli.app import app
+from neurosparse.errors import BudgetError
+from neurosparse.measure import sizes_only
+from neurosparse.pipeline import Goal, StepOptions, sparsity_for_goal
+from neurosparse.pipeline.goals import allocator_of
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("goals")
+    write_tiny(folder / "m")
+    (folder / "t.txt").write_text(tiny_text())
+    return folder
+
+
+def _options(place: Path) -> StepOptions:
+    return StepOptions(str(place / "m"), calibration=str(place / "t.txt"), windows=4,
+                       window_length=32)
+
+
+def test_bytes_are_those_of_the_files(place: Path) -> None:
+    loaded = ns.models.load(str(place / "m"))
+    uniform = allocator_of(sizes_only(loaded.model), "uniform", {})
+    met = sparsity_for_goal(Goal(bytes=120_000), _options(place), uniform)
+    assert met.value <= 120_000
+    tokens = ns.models.windows(loaded.tokenizer, [tiny_text()], length=32)[:2]
+    ns.pruning.prune(loaded.model, uniform(met.sparsity), tokens)
+    ns.sparse.save(loaded.model, place / "packed")
+    stored = sum(file.stat().st_size for file in (place / "packed").glob("*.safetensors"))
+    # The header and the alignment of the tensors are the file's own.
+    assert met.value == pytest.approx(stored, rel=0.05) and stored >= met.value
+    with pytest.raises(BudgetError, match="too large"):
+        sparsity_for_goal(Goal(bytes=1000), _options(place), uniform)
+
+
+def test_perplexity_keeps_the_limit(place: Path) -> None:
+    loaded = ns.models.load(str(place / "m"))
+    uniform = allocator_of(sizes_only(loaded.model), "uniform", {})
+    found = sparsity_for_goal(Goal(perplexity=1e9), _options(place), uniform)
+    assert found.value <= 1e9 and found.sparsity > 0.7 and len(found.trials) <= 6
+    with pytest.raises(BudgetError, match="perplexity"):
+        sparsity_for_goal(Goal(perplexity=1.5), _options(place), uniform)
+
+
+def test_speed_is_measured(place: Path) -> None:
+    uniform = allocator_of(sizes_only(ns.models.load(str(place / "m")).model), "uniform", {})
+    assert sparsity_for_goal(Goal(tokens_per_s=0.01), _options(place), uniform).sparsity == 0
+    with pytest.raises(BudgetError, match="seconds a token"):
+        sparsity_for_goal(Goal(tokens_per_s=1e9), _options(place), uniform)
+
+
+def test_goals_on_the_command_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*words: object) -> None:
+        app([str(word) for word in words], standalone_mode=False)
+
+    text = ("--calibration", place / "t.txt", "--windows", 4, "--window-length", 32)
+    run("profile", place / "m", "--evidence", "owl", "--evidence", "dlp", "--evidence", "curves",
+        *text, "--out", place / "p.h5", "--progress", "none")
+    run("allocate", place / "p.h5", "--rule", "owl", "--max-bytes", 120_000, "--model",
+        place / "m", *text, "--out", place / "b.json", "--figure", place / "b.png")
+    assert "--max-bytes" in capsys.readouterr().err
+    assert (place / "b.png").stat().st_size > 10_000
+    assert 0 < ns.budgets.Budget.read(place / "b.json").total.kept < 0.9
+    with pytest.raises(BudgetError, match="without --model"):
+        run("allocate", place / "p.h5", "--rule", "owl", "--max-perplexity", 20)
+    with pytest.raises(BudgetError, match="one of --sparsity"):
+        run("allocate", place / "p.h5", "--rule", "owl", "--max-perplexity", 20, "--bits", 5)
+    with pytest.raises(BudgetError, match="one of bytes"):
+        Goal(bytes=3, perplexity=4)
+    assert allocate(ns.budgets.Profile.read(place / "p.h5"), 0.5, rule="dlp").total.kept == 0.5
