@@ -75,17 +75,20 @@ class Bench:
         return ns.measure.perplexity(self.model, self.report[:windows], batch_size=2), spent
 
 
-def profile_of(bench: Bench, seed: int, rules: list[str], folder: Path) -> ns.budgets.Profile:
-    """One profile for all rules, kept in the build folder."""
-    path = folder / f"{bench.name}-{seed}.h5"
-    wanted = {name for rule in rules for name in evidence_of(rule)}
+def profile_of(bench: Bench, seed: int, rule: str, rules: list[str], sparsity: float,
+               folder: Path) -> ns.budgets.Profile:
+    """One profile for all published rules; for ours one a sparsity, as ``compress`` makes it."""
+    ours = rule.startswith("propagation")
+    path = folder / f"{bench.name}-{seed}{f'-{sparsity}' if ours else ''}.h5"
+    wanted = {name for one in ([rule] if ours else rules) for name in evidence_of(one)
+              if ours or name != "propagation"}
     if path.is_file():
         found = ns.budgets.Profile.read(path)
         have = set(found.evidence) | ({"curves"} if found.curves is not None else set())
         if wanted <= have:
             return found
     bench.restore()
-    collectors = [PropagationCollector(max(SPARSITIES)) if name == "propagation" else name
+    collectors = [PropagationCollector(sparsity) if name == "propagation" else name
                   for name in sorted(wanted)]
     found = ns.measure.profile(bench.model, bench.calibration(seed), evidence=collectors)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +137,8 @@ def run(arguments: argparse.Namespace) -> None:
                     bench = bench or Bench(name, arguments.windows, arguments.calibration)
                     budget = None
                     if rule != "dense":
-                        found = profile_of(bench, seed, rules, Path(arguments.profiles))
+                        found = profile_of(bench, seed, rule, rules, sparsity,
+                                           Path(arguments.profiles))
                         budget = budget_of(bench, found, rule, sparsity, seed, table)
                     result, spent = bench.measure(budget, seed, solver=rule.partition(" + ")[2])
                     table[key] = {"nll": result.nll.tolist(), "predictions": result.predictions,

@@ -4,7 +4,7 @@
 Every operation returns 0 or a code of core.h; neurosparse/kernels.py turns codes into errors.
 """
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from arrays cimport bytes_of, fill, fits, frame_sizes, is_array, is_mask_and_bitmap, item_size, value_type
 from core cimport *
@@ -161,4 +161,28 @@ def combine(list sources, list weights, list out, object scale, object scaled, i
             c.weights[o][s] = weights[o][s]
     with nogil:
         code = ns_combine(&c)
+    return code
+
+
+def error_curves(cnp.ndarray weight, cnp.ndarray gram, cnp.ndarray order, cnp.ndarray counts,
+                 cnp.ndarray work, cnp.ndarray out):
+    cdef ns_curves c
+    cdef int code
+    if not (is_array(weight, 2, cnp.NPY_FLOAT32) and is_array(gram, 2, cnp.NPY_FLOAT32)
+            and is_array(order, 2, cnp.NPY_INT32) and is_array(counts, 2, cnp.NPY_INT64)
+            and is_array(work, 2, cnp.NPY_FLOAT32) and is_array(out, 2, cnp.NPY_FLOAT64)):
+        return NS_ERROR_SIZE
+    c.rows, c.cols = cnp.PyArray_DIM(weight, 0), cnp.PyArray_DIM(weight, 1)
+    c.levels = cnp.PyArray_DIM(counts, 1)
+    if not (fits(gram, c.cols, c.cols) and fits(order, c.rows, c.cols)
+            and fits(work, c.rows, c.cols) and fits(counts, c.rows, c.levels)
+            and fits(out, c.rows, c.levels)):
+        return NS_ERROR_SIZE
+    c.weight = <const float *>cnp.PyArray_DATA(weight)
+    c.gram = <const float *>cnp.PyArray_DATA(gram)
+    c.order = <const int32_t *>cnp.PyArray_DATA(order)
+    c.counts = <const int64_t *>cnp.PyArray_DATA(counts)
+    c.work, c.out = <float *>cnp.PyArray_DATA(work), <double *>cnp.PyArray_DATA(out)
+    with nogil:
+        code = ns_error_curves(&c)
     return code

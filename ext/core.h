@@ -56,4 +56,7 @@ NS_MUST_CHECK int ns_matvec(const ns_matrix *m, int64_t value_count, const float
 /* frames.c */
 NS_MUST_CHECK int ns_combine(const ns_combination *c);
 
+/* curves.c */
+NS_MUST_CHECK int ns_error_curves(const ns_curves *c);
+
 #endif

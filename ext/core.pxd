@@ -1,5 +1,5 @@
 """core.h, for Cython."""
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 cdef extern from "core.h":
     ctypedef struct ns_matrix:
@@ -17,6 +17,14 @@ cdef extern from "core.h":
         void *out[2]
         const void *scale
         void *scaled
+    ctypedef struct ns_curves:
+        int64_t rows, cols, levels
+        const float *weight
+        const float *gram
+        const int32_t *order
+        const int64_t *counts
+        float *work
+        double *out
     int NS_ERROR_SIZE, NS_OK
     const char *ns_strerror(int) nogil
     int ns_level_count() nogil
@@ -34,3 +42,4 @@ cdef extern from "core.h":
     int ns_expand_float(const ns_matrix *, int64_t, float *, int64_t, int64_t) nogil
     int ns_matvec(const ns_matrix *, int64_t, const float *, int64_t, float *) nogil
     int ns_combine(const ns_combination *) nogil
+    int ns_error_curves(const ns_curves *) nogil

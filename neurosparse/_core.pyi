@@ -42,3 +42,7 @@ def combine(
     out: list[NDArray[np.floating]],
     scale: NDArray[np.floating] | None, scaled: NDArray[np.floating] | None, scaled_from: int,
 ) -> int: ...
+def error_curves(
+    weight: _Floats, gram: _Floats, order: NDArray[np.int32], counts: _Offsets,
+    work: _Floats, out: NDArray[np.float64],
+) -> int: ...

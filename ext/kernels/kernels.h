@@ -103,6 +103,19 @@ typedef struct {
 } ns_combination;
 typedef void ns_combine_fn(const ns_combination *c, int64_t first, int64_t last);
 
+/* Error curves of a matrix whose weights go row by row in a given order: after `counts` of them,
+ * out = d^T G d with d the weights that are gone. */
+typedef struct {
+    int64_t rows, cols, levels;
+    const float *weight;   /* [rows, cols] */
+    const float *gram;     /* [cols, cols], symmetric */
+    const int32_t *order;  /* [rows, cols]: columns, first to go first */
+    const int64_t *counts; /* [rows, levels], not falling along a row */
+    float *work;           /* [rows, cols] scratch */
+    double *out;           /* [rows, levels] */
+} ns_curves;
+typedef void ns_curves_fn(const ns_curves *c, int64_t first, int64_t last);
+
 typedef struct {
     const char *name;
     ns_pack_mask_fn *pack_mask;
@@ -114,6 +127,7 @@ typedef struct {
     ns_prepare_fn *prepare;
     ns_matvec_fn *matvec;
     ns_combine_fn *combine;
+    ns_curves_fn *curves;
 } ns_table;
 
 #endif

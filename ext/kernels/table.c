@@ -13,6 +13,7 @@ ns_expand_float_fn NS_NAME(expand_float);
 ns_prepare_fn NS_NAME(prepare);
 ns_matvec_fn NS_NAME(matvec);
 ns_combine_fn NS_NAME(combine);
+ns_curves_fn NS_NAME(curves);
 
 extern const ns_table NS_NAME(table);
 
@@ -27,4 +28,5 @@ const ns_table NS_NAME(table) = {
     .prepare = NS_NAME(prepare),
     .matvec = NS_NAME(matvec),
     .combine = NS_NAME(combine),
+    .curves = NS_NAME(curves),
 };

@@ -16,7 +16,7 @@ from neurosparse.errors import BudgetError
 
 Floats = NDArray[np.float64]
 
-POINTS = (0.3, 0.42, 0.5, 0.58, 0.65, 0.72, 0.79, 0.86, 0.92)
+_FIRST, _LAST, _MOST_POINTS = 0.3, 0.93, 7
 STIFFNESS = 16.0
 _HALF_WINDOW = 0.1
 _FLOOR = 0.05
@@ -26,11 +26,16 @@ _DOWN, _UP, _MOST = 0.4, 0.3, 0.95
 def path_below(sparsity: float) -> tuple[float, ...]:
     """Mean rates at which the damaged model is linearised for a budget of mean ``sparsity``.
 
-    All lie below ``sparsity``: no model is ever damaged as much as the one that is asked for. The
-    paths of different budgets share their points, so one profile serves all milder budgets too.
+    All lie below ``sparsity``: no model is ever damaged as much as the one that is asked for. From
+    0.3 in equal steps of about 0.09 to 0.93 of ``sparsity``: on the protocol's models the last
+    point's distance and the windows a point decide most. A milder budget is read off at the last
+    point below it, so one profile serves all.
     """
-    below = tuple(point for point in POINTS if point < sparsity - 1e-9)
-    return below or (0.5 * sparsity,)
+    count = min(max(round(10 * (sparsity - 0.2)), 1), _MOST_POINTS)
+    last = _LAST * sparsity
+    if count == 1:
+        return (last,)
+    return tuple(np.linspace(min(_FIRST, 0.6 * sparsity), last, count).tolist())
 
 
 def marginal_damage(density: ArrayLike, rates: ArrayLike, sizes: ArrayLike) -> Floats:

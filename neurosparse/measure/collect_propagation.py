@@ -16,6 +16,8 @@ from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.evidence import Arrays, Scene
 from neurosparse.measure.ranked import RankedCollector
 
+_PASSES = 5
+
 
 class PropagationCollector(RankedCollector):
     """What the rule ``propagation`` needs (theory.md sections 1 and 2).
@@ -28,7 +30,8 @@ class PropagationCollector(RankedCollector):
     up_to
         Greatest sparsity that will be asked for.
     windows
-        Calibration windows at a point; points take turns through the windows.
+        Calibration windows at a point; points take turns through the windows. By default as many
+        as make the path cost five forward passes of them all, the profile six.
     points
         Mean rates of the path in increasing order, instead of those for ``up_to``.
     folder
@@ -43,7 +46,7 @@ class PropagationCollector(RankedCollector):
     name: ClassVar[str] = "propagation"
     needs: ClassVar[frozenset[str]] = frozenset({"inputs", "hidden"})
 
-    def __init__(self, up_to: float = 0.7, *, windows: int = 8,
+    def __init__(self, up_to: float = 0.7, *, windows: int | None = None,
                  points: tuple[float, ...] | None = None, folder: str | Path | None = None
                  ) -> None:
         self.points = path_below(up_to) if points is None else tuple(points)
@@ -51,14 +54,19 @@ class PropagationCollector(RankedCollector):
         if not self.points or not ordered or not 0 < self.points[0] <= self.points[-1] < 1:
             raise InputError("profile", found=f"points {list(self.points)}",
                              expected="rates in (0, 1) in increasing order")
-        if windows < 1:
-            raise InputError("profile", found=f"{windows} windows", expected="at least one")
-        super().__init__(windows=windows)
+        super().__init__(windows=1 if windows is None else windows)
+        self._asked = windows
         self._folder = None if folder is None else Path(folder)
 
     def passes(self, blocks: int, windows: int) -> float:
         """Four a window and point: forward, and backward with its own forward."""
-        return 4.0 * len(self.points) * min(self.windows, windows) / windows
+        return 4.0 * len(self.points) * self.windows_of(windows) / windows
+
+    def windows_of(self, windows: int) -> int:
+        """Windows at a point, of so many calibration windows."""
+        share = int(_PASSES * windows / (4 * len(self.points))) if self._asked is None else (
+            self._asked)
+        return min(max(share, 1), windows)
 
     def finish(self, scene: Scene) -> Arrays:
         """Walk the path; ``points``, ``rates``, ``density`` and ``damage_at`` of every point."""
@@ -81,7 +89,7 @@ class PropagationCollector(RankedCollector):
               ) -> Damage:
         """The damage at one point, from its file where that belongs to this very run."""
         mark = hashlib.sha256(rates.tobytes() + scene.tokens.numpy().tobytes()
-                              + f"{self.windows} {scene.method.name}".encode()).hexdigest()
+                              + f"{self._asked} {scene.method.name}".encode()).hexdigest()
         path = None if self._folder is None else self._folder / f"point-{at}.npz"
         if path is not None and path.is_file():
             with np.load(path) as file:
@@ -96,7 +104,7 @@ class PropagationCollector(RankedCollector):
 
     def _measure(self, scene: Scene, at: int, rates: np.ndarray[tuple[int], np.dtype[np.float64]]
                  ) -> Damage:
-        count = min(self.windows, len(scene.tokens))
+        count = self.windows_of(len(scene.tokens))
         chosen = [(count * at + i) % len(scene.tokens) for i in range(count)]
         per_batch = len(scene.walk.hidden(0))
         dense = torch.stack([scene.walk.hidden(one // per_batch)[one % per_batch].clone()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from neurosparse.pruning import InputStatistics, Method, lowest_by_row, row_order
+from neurosparse.error_curves import error_curves
+from neurosparse.pruning import InputStatistics, Method, row_counts, row_order
 
 
 def local_error(weight: torch.Tensor, inputs: InputStatistics, method: Method,
@@ -28,18 +29,15 @@ def local_error(weight: torch.Tensor, inputs: InputStatistics, method: Method,
     """
     if inputs.gram is None:
         raise ValueError("local_error needs statistics with a Gram matrix")
-    dense = weight.float()
-    gram = inputs.gram.to(dense.device)
-    scores = method.scores(weight, inputs)
-    order = row_order(scores)
-    signal = _energy(dense, gram)
-    errors = []
-    for level in levels:
-        keep = lowest_by_row(scores, round(level * weight.numel()), order=order)
-        errors.append(_energy(dense.masked_fill(keep, 0.0), gram) / signal if signal else 0.0)
-    return errors
-
-
-def _energy(matrix: torch.Tensor, gram: torch.Tensor) -> float:
-    """``tr(M G M^T)``; not below zero, which rounding could make of a zero."""
-    return max(float(((matrix @ gram) * matrix).sum(dtype=torch.float64)), 0.0)
+    dense = weight.detach().float().cpu()
+    gram = inputs.gram.float().cpu()
+    rows, columns = dense.shape
+    order = row_order(method.scores(weight, inputs)).cpu()
+    rising = sorted(set(levels))
+    counts = torch.stack([row_counts(rows, columns, round(level * weight.numel()))
+                          for level in [*rising, 1.0]], dim=1)
+    found = error_curves(dense.numpy(), gram.numpy(), order.numpy(), counts.numpy())
+    # All weights gone: what is left of the output is nothing, its error is the signal.
+    signal = float(found[-1])
+    by_level = dict(zip(rising, found, strict=False))
+    return [float(by_level[level]) / signal if signal else 0.0 for level in levels]
