@@ -1,6 +1,7 @@
 """Measure a model: profile, perplexity, speed, and the protocol behind every table."""
 
 from neurosparse.measure import protocol
+from neurosparse.measure.accuracy import Accuracy, accuracy, paired_counts
 from neurosparse.measure.choice import ChoiceAccuracy, choice_accuracy
 from neurosparse.measure.choice_items import ChoiceItem, choice_items, write_lm_eval_task
 from neurosparse.measure.collect_absorption import AbsorptionCollector
@@ -32,6 +33,7 @@ from neurosparse.measure.timing import GenerationSpeed, generation_speed, python
 
 __all__ = [
     "AbsorptionCollector",
+    "Accuracy",
     "ChoiceAccuracy",
     "ChoiceItem",
     "Collector",
@@ -55,12 +57,14 @@ __all__ = [
     "ShapesCollector",
     "SingleCollector",
     "SpectraCollector",
+    "accuracy",
     "choice_accuracy",
     "choice_items",
     "damage",
     "generation_speed",
     "known_evidence",
     "local_error",
+    "paired_counts",
     "paired_difference",
     "perplexity",
     "profile",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from neurosparse.errors import ModelError
 from neurosparse.measure.ranks import LEVELS, Ranks
-from neurosparse.models import BlockWalk, Target, get_weight, set_weight
+from neurosparse.models import BlockWalk, Target, get_weight, predictions_of, set_weight
 from neurosparse.progress import Progress, silent
 
 BINS = 64
@@ -70,7 +70,7 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
     ----------
     model
         The dense model, in memory or streamed; as before afterwards.
-    tokens : int64 tensor of shape (windows, length)
+    tokens : int64 tensor of shape (windows, length), or images
     dense : tensor of shape (windows, length, width)
         Hidden states of the dense model after its last block.
     targets, rates
@@ -97,7 +97,7 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
     wanted = torch.split(dense, batch_size)
     total, back = 0.0, []
     for batch in range(walk.n_batches):
-        nats, gradient = _output(walk, batch, wanted[batch], tokens.numel())
+        nats, gradient = _output(walk, batch, wanted[batch], predictions_of(tokens))
         total += nats
         back.append(gradient)
     density: dict[str, NDArray[np.float64]] = {}
@@ -113,11 +113,9 @@ def _output(walk: BlockWalk, batch: int, dense: Tensor, tokens: int) -> tuple[fl
     """KL of one batch and its gradient by the last hidden state, piece by piece."""
     hidden = walk.hidden(batch)
     gradient = torch.empty_like(hidden)
-    vocabulary = walk.head(hidden[:, :1], batch).shape[-1]
-    piece = max(1, _LOGITS // (vocabulary * len(hidden)))
     total = 0.0
-    for start in range(0, hidden.shape[1], piece):
-        here = slice(start, start + piece)
+    for here in walk.pieces(batch, _LOGITS):
+        start = here.start
         with torch.no_grad():
             target = walk.head(dense[:, here], batch, start).float().log_softmax(-1)
         with torch.enable_grad():

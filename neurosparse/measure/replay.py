@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from neurosparse.models import BlockWalk
+from neurosparse.models import BlockWalk, predictions_of
 
 # Logits of a piece are several tensors of this many numbers.
 _LOGITS = 2**25
@@ -55,14 +55,12 @@ class Replay:
         with torch.no_grad():
             for at, one in enumerate(hidden):
                 dense = self.states[-1][at]
-                vocabulary = self.walk.head(one[:, :1], at).shape[-1]
-                piece = max(1, _LOGITS // vocabulary)
-                for start in range(0, one.shape[1], piece):
-                    here = slice(start, start + piece)
+                for here in self.walk.pieces(at, _LOGITS):
+                    start = here.start
                     wanted = self.walk.head(dense[:, here], at, start).double().log_softmax(-1)
                     found = self.walk.head(one[:, here], at, start).double().log_softmax(-1)
                     total += float((wanted.exp() * (wanted - found)).sum())
-        return max(total, 0.0) / self.walk.tokens.numel()
+        return max(total, 0.0) / predictions_of(self.walk.tokens)
 
 
 def squared(hidden: list[Tensor]) -> float:

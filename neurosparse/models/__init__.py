@@ -10,6 +10,7 @@ from neurosparse.models.blocks import Blocks, find_blocks
 from neurosparse.models.documents import read_documents
 from neurosparse.models.identity import identity
 from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
+from neurosparse.models.modality import predictions_of, reads_images
 from neurosparse.models.source import ModelSource, resolve
 from neurosparse.models.streaming import is_streamed
 from neurosparse.models.targets import Target, find_targets
@@ -33,7 +34,9 @@ __all__ = [
     "load_empty",
     "load_tokenizer",
     "nan_check",
+    "predictions_of",
     "read_documents",
+    "reads_images",
     "resolve",
     "set_weight",
     "watch_inputs",

@@ -1,4 +1,4 @@
-"""Find the decoder blocks of a language model of any architecture."""
+"""Find the blocks of a language model, or of an image classifier, of any architecture."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from neurosparse.errors import ModelError
 from neurosparse.models.linears import holds_weights
+from neurosparse.models.modality import reads_images
 
 _NOT_TEXT = ("audio", "image", "speech", "vision", "visual", "vit")
 
@@ -100,7 +101,8 @@ def find_blocks(model: nn.Module) -> Blocks:
     Parameters
     ----------
     model
-        Any causal language model of transformers, or a model built like one.
+        Any causal language model of transformers, or a model built like one; or one that reads
+        images alone (ViT: its layers; ConvNeXt: its stages).
 
     Returns
     -------
@@ -118,7 +120,7 @@ def find_blocks(model: nn.Module) -> Blocks:
             first = embeddings()
         except (AttributeError, NotImplementedError):
             first = None
-        if not isinstance(first, nn.Embedding):
+        if not isinstance(first, nn.Embedding) and not reads_images(model):
             raise _error(model, "no token embedding")
     prefix, root = _decoder(model)
     candidates = _candidates(root, prefix)

@@ -174,13 +174,15 @@ def run_model(model: nn.Module, tokens: Tensor, *, grad: bool = False) -> Any:
     """
     try:
         with torch.set_grad_enabled(grad), quiet():
+            if tokens.is_floating_point():
+                return model(pixel_values=tokens)
             return model(input_ids=tokens, use_cache=False)
     except NeurosparseError:
         raise
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"run {type(model).__name__}", found=str(error).strip().splitlines()[0],
-            expected="a model that runs on token ids alone",
+            expected="a model that runs on token ids (or images) alone",
         ) from error
 
 

@@ -15,6 +15,7 @@ from neurosparse.errors import InputError
 from neurosparse.models.blocks import find_blocks
 from neurosparse.models.capture import Call, Recorder, first_tensor
 from neurosparse.models.hidden import make_store
+from neurosparse.models.modality import reads_images
 from neurosparse.models.placement import device_of, moved
 from neurosparse.models.streaming import opened
 from neurosparse.progress import Progress, silent
@@ -35,7 +36,8 @@ class BlockWalk:
     model
         A causal language model in eval mode, in memory, dispatched by accelerate, or streamed.
     tokens
-        int64 [windows, length].
+        int64 [windows, length]; of a model that reads images, float [images, channels, height,
+        width].
     batch_size
         Windows at a time; the last batch may be smaller.
     store
@@ -196,11 +198,27 @@ class BlockWalk:
         Tensor [batch, m, vocabulary]
         """
         self._check_batch(batch_index)
-        tokens = self._batches[batch_index][: len(hidden), start : start + hidden.shape[1]]
+        tokens = self._batches[batch_index][: len(hidden)]
+        if not tokens.is_floating_point():
+            tokens = tokens[:, start : start + hidden.shape[1]]
         there = moved(hidden, device_of(self.blocks.modules[-1]))
         logits: Tensor = self._recorder.finish(
             tokens.to(self._entry), there, grad=torch.is_grad_enabled()).logits
         return logits
+
+    def pieces(self, batch_index: int, numbers: int) -> list[slice]:
+        """Positions whose logits are made together, so that they are about ``numbers`` at most.
+
+        An image has one prediction and is never cut.
+        """
+        self._check_batch(batch_index)
+        if self._batches[batch_index].is_floating_point():
+            return [slice(0, None)]
+        hidden = self._store.get(batch_index)
+        with torch.no_grad():
+            vocabulary = self.head(hidden[:, :1], batch_index).shape[-1]
+        step = max(1, numbers // (vocabulary * len(hidden)))
+        return [slice(start, start + step) for start in range(0, hidden.shape[1], step)]
 
     def _check_block(self, index: int) -> None:
         if not 0 <= index < self.n_blocks:
@@ -230,6 +248,13 @@ def _probe(model: nn.Module, index: int, call: Call, hidden: Tensor) -> Any:
 
 def _check_tokens(model: nn.Module, tokens: Tensor, batch_size: int) -> None:
     operation = "walk the blocks"
+    if reads_images(model):
+        good = isinstance(tokens, Tensor) and tokens.dim() == 4 and tokens.is_floating_point()
+        if not good or not tokens.numel() or batch_size < 1:
+            raise InputError(operation, found="no images" if good else "other inputs",
+                             expected="float [images, channels, height, width] and a batch size "
+                                      "of at least 1")
+        return
     if not isinstance(tokens, Tensor) or tokens.dim() != 2 or tokens.dtype != torch.int64:
         shape = tuple(tokens.shape) if isinstance(tokens, Tensor) else type(tokens).__name__
         raise InputError(operation, found=f"tokens {shape}", expected="int64 [windows, length]")
@@ -252,4 +277,6 @@ def _check_tokens(model: nn.Module, tokens: Tensor, batch_size: int) -> None:
 def _entry_device(model: nn.Module) -> torch.device:
     """Where token ids must be: the device of the embedding."""
     getter = getattr(model, "get_input_embeddings", None)
-    return device_of(getter() if getter is not None else model)
+    if getter is None or reads_images(model):
+        return device_of(model)
+    return device_of(getter())
