@@ -78,7 +78,7 @@ class Bench:
 def profile_of(bench: Bench, seed: int, rule: str, rules: list[str], sparsity: float,
                folder: Path) -> ns.budgets.Profile:
     """One profile for all published rules; for ours one a sparsity, as ``compress`` makes it."""
-    ours = rule.startswith("propagation")
+    ours = rule.startswith("propagation") or rule == "arithmetic predicted"
     path = folder / f"{bench.name}-{seed}{f'-{sparsity}' if ours else ''}.h5"
     wanted = {name for one in ([rule] if ours else rules) for name in evidence_of(one)
               if ours or name != "propagation"}

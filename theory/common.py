@@ -31,7 +31,7 @@ def arguments(doc: str, minutes: str, full: Settings, quick: Settings) -> tuple[
     """Read the command line: folder to write to, and the settings of the form that was asked for.
 
     ``full`` are the settings of the full form, ``quick`` what the quick form changes. Any setting
-    that is a number can be given as an option of its own.
+    that is a number or a word can be given as an option of its own.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,9 +42,9 @@ def arguments(doc: str, minutes: str, full: Settings, quick: Settings) -> tuple[
     parser.add_argument("--seed", type=int, default=0, help="of the first draw (0)")
     parser.add_argument("--workers", type=int, default=2, help="processes (2)")
     for name, value in full.items():
-        if isinstance(value, int | float):
+        if isinstance(value, int | float | str):
             parser.add_argument(f"--{name.replace('_', '-')}", type=type(value),
-                                help=f"({value:g})")
+                                help=f"({value})")
     asked = vars(parser.parse_args())
     settings = {**full, **(quick if asked["quick"] else {})}
     settings |= {name: asked[name] for name in full if asked.get(name) is not None}
@@ -93,7 +93,8 @@ def save(out: Path, name: str, settings: Settings, arrays: Mapping[str, Any]) ->
             plain = isinstance(value, bool | int | float | str)
             file.attrs[key] = value if plain else json.dumps(value)
         for key, value in arrays.items():
-            file[key] = np.asarray(value)
+            array = np.asarray(value)
+            file[key] = array.astype(object) if array.dtype.kind == "U" else array
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def _step(profile: Profile, sparsity: float, step: float | str, sizes: list[int]
 
 
 def _evidence(options: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("curves",) if isinstance(options.get("step"), str) else ()
+    return ("propagation",) if isinstance(options.get("step"), str) else ()
 
 
 def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def arithmetic_rates(profile: Profile, sparsity: float, *, step: float | str
     Parameters
     ----------
     profile
-        Sizes are enough for a step that is given; ``"predicted"`` needs curves.
+        Sizes are enough for a step that is given; ``"predicted"`` needs ``propagation`` (or curves).
     step
         Common difference of neighbouring blocks, or ``"predicted"``: kappa / k of
         :func:`predicted_step`, brought into the legal interval.

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
 from neurosparse.budgets.form import check_evidence
 from neurosparse.budgets.profile import Profile
+from neurosparse.budgets.propagation import STIFFNESS, marginal_of
 from neurosparse.budgets.units import units
 from neurosparse.errors import BudgetError
 
@@ -31,7 +34,7 @@ class PredictedStep:
     marginal : array of shape (blocks,)
         Logarithm of the marginal damage a parameter at the rate.
     source
-        Where the damage came from: ``"propagation"``, ``"gain"`` or ``"curves"``.
+        Where the damage came from: ``"propagation"``, ``"gains"`` or ``"curves"``.
     """
 
     step: float
@@ -110,44 +113,67 @@ def step_from_damage(levels: ArrayLike, damage: ArrayLike, sizes: ArrayLike, rat
     return PredictedStep(kappa / mean_slope, kappa, mean_slope, marginal, source)
 
 
-def _damage_of(profile: Profile) -> tuple[Floats, Floats, str]:
-    """Levels, damage of every target (targets, levels), and where it came from."""
-    ours = profile.evidence.get("propagation", {})
-    if "levels" in ours and "damage" in ours and ours["damage"].ndim == 2:
-        return ours["levels"], ours["damage"], "propagation"
+def _from_curves(profile: Profile, sparsity: float) -> PredictedStep:
+    """Gains to the output times local errors, or the local errors alone."""
     check_evidence(profile, ("curves",), "predict the step")
     assert profile.curves is not None
-    gains = profile.evidence.get("gain", {})
-    gain = gains.get("actual", gains.get("infinitesimal"))
-    if gain is None:
-        return profile.curves.levels, profile.curves.error, "curves"
-    return profile.curves.levels, profile.curves.error * gain[:, None], "gain"
-
-
-def predicted_step(profile: Profile, sparsity: float) -> PredictedStep:
-    """The arithmetic step for a profile, without any trial.
-
-    The damage of a block is the sum over its linears of, where the profile has it, the damage in
-    nats of the evidence ``propagation`` (arrays ``levels`` and ``damage``); or the gain to the
-    output (evidence ``gain``, array ``actual`` or ``infinitesimal``) times the local error; or the
-    local error alone, which takes every gain as equal and so knows nothing of amplification.
-
-    Parameters
-    ----------
-    profile
-        With curves.
-    sparsity
-        Mean rate.
-
-    Raises
-    ------
-    BudgetError
-        The profile has no curves, or they do not grow.
-    """
-    levels, damage, source = _damage_of(profile)
+    gains = profile.evidence.get("gains", {})
+    levels, damage, source = profile.curves.levels, profile.curves.error, "curves"
+    if "gain" in gains:
+        damage, source = damage * gains["gain"][profile.block, -1][:, None], "gains"
     use = levels > 0
     group = units(profile)
     known = np.where(np.isfinite(damage), damage, 0.0)
     blocks = np.stack([np.bincount(group.where, known[:, at], len(group.sizes))
                        for at in np.flatnonzero(use)], axis=1)
     return step_from_damage(levels[use], blocks, group.sizes, sparsity, source)
+
+
+def _from_propagation(profile: Profile, sparsity: float) -> PredictedStep:
+    """The progression of least damage near the last point of the path, to the rule's own order.
+
+    The damage of rates s is ``sum_l n_l m_l exp(k (s_l - r_l))`` up to a factor, with the rates r
+    and the marginal damages m of that point. Where it is exactly exponential and falls by kappa a
+    block, its least along progressions is at ``kappa / k``.
+    """
+    rates, marginal = marginal_of(profile, sparsity)
+    group = units(profile)
+    mass = group.sizes
+    place = np.arange(len(mass), dtype=float)
+    place -= np.average(place, weights=mass)
+    logs = np.log(np.asarray(profile.sizes, float) * marginal) - STIFFNESS * rates
+    by_linear = place[group.where]
+
+    def damage(step: float) -> float:
+        return float(logsumexp(logs + STIFFNESS * (sparsity + step * by_linear)))
+
+    reach = 1.0 / max(len(mass) - 1, 1)
+    step = float(minimize_scalar(damage, bounds=(-reach, reach), method="bounded",
+                                 options={"xatol": 1e-7}).x) if len(mass) > 1 else 0.0
+    total = np.array([float(logsumexp(logs[group.where == at])) for at in range(len(mass))])
+    at_rate = total + STIFFNESS * sparsity - np.log(mass)
+    return PredictedStep(step, step * STIFFNESS, STIFFNESS, at_rate, "propagation")
+
+
+def predicted_step(profile: Profile, sparsity: float) -> PredictedStep:
+    """The arithmetic step for a profile, without any trial.
+
+    From the evidence ``propagation``, where the profile has it: the progression of least predicted
+    damage. Else from curves: the local error times the gain to the output (evidence ``gains``), or
+    the local error alone, which takes every gain as equal and so knows nothing of amplification.
+
+    Parameters
+    ----------
+    profile
+        With ``propagation`` or curves.
+    sparsity
+        Mean rate.
+
+    Raises
+    ------
+    BudgetError
+        The profile has neither, or its damage does not grow with the rate.
+    """
+    if "propagation" in profile.evidence:
+        return _from_propagation(profile, sparsity)
+    return _from_curves(profile, sparsity)

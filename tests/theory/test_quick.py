@@ -84,9 +84,29 @@ def regulated_dmft(file):
     assert "settings" in file.attrs
 
 
+def depth_explosion(file):
+    assert (file["error/uniform"][()] > 0).all() and len(file["perplexity"]) == 4
+
+
+def depth_terms(file):
+    assert file["order"][0] == pytest.approx(1, abs=0.6)  # small errors: second order holds
+    assert np.isfinite(file["cross"][()]).all() and (file["single"][1] > file["single"][0]).any()
+
+
+def depth_step(file):
+    assert file["predicted"][()] >= 0 and file["gap_error"][()] > 0
+    assert file["best"][()] in file["steps"][()]
+
+
+def depth_search(file):
+    for name in ("uniform", "ours"):
+        assert (np.diff(file[f"history/{name}"][()]) <= 0).all()
+
+
 CHECKS = {check.__name__: check for check in (
     freeze_unfreeze, phase_diagram, ei_networks, spectra_against_theory, memory_prediction,
-    finite_size_scaling, end_states, hebbian_control, regulated_dmft)}
+    finite_size_scaling, end_states, hebbian_control, regulated_dmft,
+    depth_explosion, depth_terms, depth_step, depth_search)}
 
 
 @pytest.mark.parametrize("name", [
