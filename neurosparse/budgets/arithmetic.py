@@ -143,7 +143,7 @@ def arithmetic_rates(profile: Profile, sparsity: float, *, step: float | str
     Parameters
     ----------
     profile
-        Sizes are enough for a step that is given; ``"predicted"`` needs ``propagation`` (or curves).
+        Sizes are enough for a step that is given; ``"predicted"`` needs ``propagation`` or curves.
     step
         Common difference of neighbouring blocks, or ``"predicted"``: kappa / k of
         :func:`predicted_step`, brought into the legal interval.
