@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from neurosparse.budgets.form import check_evidence
 from neurosparse.budgets.profile import Profile
-from neurosparse.budgets.propagation import STIFFNESS, marginal_of
+from neurosparse.budgets.propagation import marginal_of, stiffness_at
 from neurosparse.budgets.units import units
 from neurosparse.errors import BudgetError
 
@@ -141,18 +141,19 @@ def _from_propagation(profile: Profile, sparsity: float) -> PredictedStep:
     mass = group.sizes
     place = np.arange(len(mass), dtype=float)
     place -= np.average(place, weights=mass)
-    logs = np.log(np.asarray(profile.sizes, float) * marginal) - STIFFNESS * rates
+    k = stiffness_at(sparsity)
+    logs = np.log(np.asarray(profile.sizes, float) * marginal) - k * rates
     by_linear = place[group.where]
 
     def damage(step: float) -> float:
-        return float(logsumexp(logs + STIFFNESS * (sparsity + step * by_linear)))
+        return float(logsumexp(logs + k * (sparsity + step * by_linear)))
 
     reach = 1.0 / max(len(mass) - 1, 1)
     step = float(minimize_scalar(damage, bounds=(-reach, reach), method="bounded",
                                  options={"xatol": 1e-7}).x) if len(mass) > 1 else 0.0
     total = np.array([float(logsumexp(logs[group.where == at])) for at in range(len(mass))])
-    at_rate = total + STIFFNESS * sparsity - np.log(mass)
-    return PredictedStep(step, step * STIFFNESS, STIFFNESS, at_rate, "propagation")
+    at_rate = total + k * sparsity - np.log(mass)
+    return PredictedStep(step, step * k, k, at_rate, "propagation")
 
 
 def predicted_step(profile: Profile, sparsity: float) -> PredictedStep:

@@ -17,7 +17,7 @@ from neurosparse.errors import BudgetError
 Floats = NDArray[np.float64]
 
 _FIRST, _LAST, _MOST_POINTS = 0.3, 0.93, 7
-STIFFNESS = 16.0
+POWER, _STIFFEST = 6.0, 30.0
 _HALF_WINDOW = 0.1
 _FLOOR = 0.05
 _DOWN, _UP, _MOST = 0.4, 0.3, 0.95
@@ -70,8 +70,17 @@ def marginal_damage(density: ArrayLike, rates: ArrayLike, sizes: ArrayLike) -> F
     return np.asarray(np.maximum(np.where(np.isfinite(found), found, 0.0), floor), float)
 
 
+def stiffness_at(sparsity: float) -> float:
+    """k at a mean rate: growth of the log marginal damage with the rate, ``6 / (1 - S)``.
+
+    As if marginal damage grew like the sixth power of one over the density that stays. The power is
+    that of least selection perplexity on the protocol's models, flat between 5 and 8.
+    """
+    return min(POWER / max(1 - sparsity, 1e-9), _STIFFEST)
+
+
 def next_rates(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, sparsity: float,
-               stiffness: float = STIFFNESS) -> Floats:
+               stiffness: float | None = None) -> Floats:
     """Rates of another mean at which marginal damage is equal, to first order.
 
     Marginal damage grows as ``exp(k s)``, so ``s - ln(m) / k`` plus one constant makes it equal
@@ -84,10 +93,11 @@ def next_rates(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, sparsity
     sparsity
         Weighted mean of the result.
     stiffness
-        k.
+        k; ``stiffness_at(sparsity)`` by default.
     """
+    k = stiffness_at(sparsity) if stiffness is None else stiffness
     low, high = max(0.0, sparsity - _DOWN), max(sparsity, min(_MOST, sparsity + _UP))
-    wanted = np.asarray(rates, float) - np.log(np.asarray(marginal, float)) / stiffness
+    wanted = np.asarray(rates, float) - np.log(np.asarray(marginal, float)) / k
     return exact_mean(wanted, sizes, sparsity, lower=low, upper=high)
 
 
@@ -126,7 +136,7 @@ def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dic
 
 
 @rule_form(evidence=("propagation",), columns=_columns, notes=_notes)
-def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float = STIFFNESS,
+def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | None = None,
                       per: str = "linear") -> Floats:
     """Rule ``propagation``: rates of equal marginal damage at the output, with no trial.
 
@@ -140,7 +150,7 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float = S
     profile
         With evidence ``propagation``, measured at least up to the point below ``sparsity``.
     stiffness
-        k: growth of the log marginal damage with the rate.
+        k: growth of the log marginal damage with the rate; ``stiffness_at(sparsity)`` by default.
     per
         ``"linear"`` or ``"block"``.
 
@@ -153,7 +163,7 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float = S
     BudgetError
         ``stiffness`` is not positive.
     """
-    if not stiffness > 0:
+    if stiffness is not None and not stiffness > 0:
         raise BudgetError("allocate with rule 'propagation'", found=f"stiffness={stiffness!r}",
                           expected="a positive number")
     rates, marginal = marginal_of(profile, sparsity, per)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosparse.budgets import Profile, allocate, explain, path_below
-from neurosparse.budgets.propagation import STIFFNESS, marginal_damage, next_rates
+from neurosparse.budgets.propagation import marginal_damage, next_rates, stiffness_at
 from neurosparse.errors import BudgetError
 
 BINS = 64
@@ -34,7 +34,7 @@ def _density(gains: np.ndarray, k: float, sizes: np.ndarray) -> np.ndarray:
 def test_marginal_damage_is_equal_where_damage_is_exponential(gains: list[float], total: float
                                                               ) -> None:
     """From exact evidence at the last point, one step makes the marginal damages equal."""
-    g, k = np.array(gains), STIFFNESS
+    g, k = np.array(gains), stiffness_at(total)
     sizes = 100 + 10 * np.arange(len(g))
     at = path_below(total)[-1]
     rates = np.full(len(g), at)
