@@ -68,7 +68,8 @@ def main() -> None:
             assert int((found == 0).sum()) == weight.numel() // 2
         table.append({"shape": [rows, columns], "ours_s": ours, "floor_s": least,
                       "textbook_s": book})
-        print(f"{rows}x{columns:<9}{1e3 * ours:>10.1f}{1e3 * least:>10.1f}{1e3 * book:>13.1f}{ours / least:>8.2f}",
+        print(f"{rows}x{columns:<9}{1e3 * ours:>10.1f}{1e3 * least:>10.1f}{1e3 * book:>13.1f}"
+              f"{ours / least:>8.2f}",
               flush=True)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:

@@ -24,6 +24,7 @@ from neurosparse.budgets.erdos_renyi import er_rates, erk_rates
 from neurosparse.budgets.fisher import fisher_trace_rates
 from neurosparse.budgets.form import check_evidence, form_of
 from neurosparse.budgets.global_threshold import global_rates
+from neurosparse.budgets.lsa import lsa_rates
 from neurosparse.budgets.multiples import on_multiples
 from neurosparse.budgets.owl import owl_rates
 from neurosparse.budgets.profile import Profile
@@ -40,6 +41,7 @@ RULES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "dlp": dlp_rates,
     "representation": representation_rates,
     "fisher-trace": fisher_trace_rates,
+    "lsa": lsa_rates,
     "absorption": absorption_rates,
     "er": er_rates,
     "erk": erk_rates,

@@ -49,12 +49,21 @@ def command(
         help="Rule to draw beside it; may be repeated; else every one the profile serves.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print the evidence.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the budget as JSON.")] = False,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Take a profile of another model.")] = False,
     progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """Decide how much of every linear may go."""
-    from neurosparse.budgets import Profile, check_options, check_sparsity, sparsity_for_bits
+    from neurosparse.budgets import (
+        Profile,
+        check_options,
+        check_profile,
+        check_sparsity,
+        sparsity_for_bits,
+    )
     from neurosparse.budgets import explain as explained
     from neurosparse.errors import BudgetError
+    from neurosparse.models import identity, load_empty
     from neurosparse.pipeline.goals import Goal, allocator_of, sparsity_for_goal
     from neurosparse.pipeline.steps import StepOptions
 
@@ -79,6 +88,7 @@ def command(
                               expected="the model to count or measure")
         stage = StepOptions(model, calibration, windows, window_length, method=method)
         stage.full()
+        check_profile(measured, model=identity(load_empty(model)), force=force)
         with shown(progress) as see:
             met = sparsity_for_goal(Goal(max_bytes, tokens_per_s, max_perplexity), stage,
                                     allocator_of(measured, rule, options, **bounds), progress=see)

@@ -9,6 +9,7 @@ from neurosparse.measure.collect_curves import CurvesCollector
 from neurosparse.measure.collect_exponents import ExponentsCollector
 from neurosparse.measure.collect_fisher import FisherCollector
 from neurosparse.measure.collect_gains import GainsCollector
+from neurosparse.measure.collect_lsa import LsaCollector
 from neurosparse.measure.collect_propagation import PropagationCollector
 from neurosparse.measure.collect_representation import RepresentationCollector
 from neurosparse.measure.collect_scores import (
@@ -46,6 +47,7 @@ __all__ = [
     "FisherCollector",
     "GainsCollector",
     "GenerationSpeed",
+    "LsaCollector",
     "OwlCollector",
     "Perplexity",
     "PropagationCollector",

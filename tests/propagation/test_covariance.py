@@ -83,3 +83,23 @@ def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
         chain_error(**{**arguments, **change})  # type: ignore[arg-type]
     with pytest.raises(InputError, match="rows of matrix 0"):
         chain_error([np.eye(2), np.eye(3)], [np.eye(2), np.eye(3)])
+
+
+def test_orthogonal_chain_with_white_inputs_adds_its_errors() -> None:
+    """Papers 2 (f) 3: Wanda is then magnitude, a layer's error the energy it removed, and c = 1."""
+    rng = np.random.default_rng(5)
+    width, depth, tokens = 12, 5, 12
+    inputs = np.linalg.qr(rng.standard_normal((width, tokens)))[0]  # X X^T is the identity
+    state_dense = state = inputs
+    expected = 0.0
+    for _ in range(depth):
+        weight = np.linalg.qr(rng.standard_normal((width, width)))[0]
+        score = np.abs(weight) * np.linalg.norm(state_dense, axis=1)
+        assert np.array_equal(np.argsort(score, axis=1), np.argsort(np.abs(weight), axis=1))
+        removed = np.where(np.abs(weight) < 0.05, weight, 0.0)
+        own = float(((removed @ state_dense) ** 2).sum())
+        assert own == pytest.approx(float((removed**2).sum()))
+        carried = float(((weight @ (state - state_dense)) ** 2).sum())
+        assert carried == pytest.approx(expected, abs=1e-12)  # c = 1
+        state_dense, state = weight @ state_dense, weight @ state - removed @ state_dense
+        expected = float(((state - state_dense) ** 2).sum())

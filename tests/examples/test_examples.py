@@ -1,0 +1,37 @@
+"""Every example in its small form, as its docstring says to run it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def _run(*words: str) -> str:
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=600,
+                          check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_digits(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    said = _run(str(EXAMPLES / "vision/digits.py"), "--quick", "--json", str(tmp_path / "d.json"))
+    table = json.loads((tmp_path / "d.json").read_text())
+    assert "ConvNeXt: dense" in said
+    for model in ("ViT", "ConvNeXt"):
+        rows = {key: sum(right) / len(right) for key, right in table[model].items()}
+        assert rows["dense"] > 0.5
+        assert rows["propagation|0.8"] > rows["uniform|0.8"] - 0.02
+
+
+@pytest.mark.slow
+def test_atp_headline() -> None:
+    said = _run(str(EXAMPLES / "headlines/atp_llama2_70.py"), "--tiny")
+    assert said.count("perplexity") >= 4 and "52.10" in said
