@@ -1,7 +1,8 @@
 """Damage in nats at a budget, and its first-order change by rank of the weights (theory.md 1).
 
-The damage is ``KL(dense || sparse)`` of the predictions, mean over tokens. Blocks are replayed one
-by one in both directions, so memory holds the hidden states between blocks, the activations and
+The damage is ``KL(dense || sparse)`` of the predictions, mean over tokens. Where the activations of
+one window are small the graph of the whole model is kept for it; else blocks are replayed one by
+one in both directions, so that memory holds the hidden states between blocks, the activations and
 weight gradients of one block, and the logits of a piece of a window.
 """
 
@@ -18,12 +19,22 @@ from torch import Tensor, nn
 
 from neurosparse.errors import ModelError
 from neurosparse.measure.ranks import LEVELS, Ranks
-from neurosparse.models import BlockWalk, Target, get_weight, predictions_of, set_weight
+from neurosparse.models import (
+    BlockWalk,
+    Target,
+    get_weight,
+    is_streamed,
+    predictions_of,
+    set_weight,
+)
 from neurosparse.progress import Progress, silent
 
 BINS = 64
 # Logits of a piece are several tensors of this many numbers.
 _LOGITS = 2**25
+# Bytes of activations up to which a graph of the whole model is kept, and how many tensors of a
+# hidden state's size a block keeps for its backward pass, about.
+_GRAPH_BYTES, _KEPT = 2**31, 30
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,8 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
            progress: Progress = silent, label: str = "damage") -> Damage:
     """Damage and its density at given rates, by one forward and one backward pass.
 
-    Costs four forward passes of ``tokens``: one forward, and backward twice as much as the forward
-    that it repeats block by block.
+    Costs three forward passes of ``tokens``, or four where the model is streamed or a window's
+    activations are large: the backward pass then repeats the forward block by block.
 
     Parameters
     ----------
@@ -86,6 +97,10 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
         The weights of a block are not in memory while it runs.
     """
     by_name = {target.name: float(rate) for target, rate in zip(targets, rates, strict=True)}
+    if not is_streamed(model):
+        single = BlockWalk(model, tokens, batch_size=1)
+        if _graph_bytes(single, targets) <= _GRAPH_BYTES:
+            return _whole(model, single, dense, targets, ranks, by_name, progress, label)
     walk = BlockWalk(model, tokens, batch_size=batch_size)
     states: list[list[Tensor]] = []
     for index in range(walk.n_blocks):
@@ -97,7 +112,8 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
     wanted = torch.split(dense, batch_size)
     total, back = 0.0, []
     for batch in range(walk.n_batches):
-        nats, gradient = _output(walk, batch, wanted[batch], predictions_of(tokens))
+        nats, gradient = _output(walk, batch, walk.hidden(batch), wanted[batch],
+                                 predictions_of(tokens))
         total += nats
         back.append(gradient)
     density: dict[str, NDArray[np.float64]] = {}
@@ -109,9 +125,41 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
     return Damage(total, np.stack([density[target.name] for target in targets]))
 
 
-def _output(walk: BlockWalk, batch: int, dense: Tensor, tokens: int) -> tuple[float, Tensor]:
+def _graph_bytes(walk: BlockWalk, targets: Sequence[Target]) -> int:
+    """Of one window, about."""
+    widest = max(target.shape[0] + target.shape[1] for target in targets)
+    hidden = walk.hidden(0)
+    share = max(1.0, widest / (4 * hidden.shape[-1]))
+    return int(walk.n_blocks * _KEPT * hidden.numel() * hidden.element_size() * share)
+
+
+def _whole(model: nn.Module, walk: BlockWalk, dense: Tensor, targets: Sequence[Target],
+           ranks: Ranks, rates: Mapping[str, float], progress: Progress, label: str) -> Damage:
+    """Window by window, with the graph of all blocks; gradients add up in the parameters."""
+    total = 0.0
+    with sparsified(model, targets, ranks, rates), block_parameters(model, targets) as owners:
+        try:
+            for batch in range(walk.n_batches):
+                with torch.enable_grad():
+                    x = walk.hidden(batch).clone()
+                    for index in range(walk.n_blocks):
+                        x = walk.run_on(index, x, batch)
+                nats, gradient = _output(walk, batch, x.detach(), dense[batch : batch + 1],
+                                         predictions_of(walk.tokens))
+                total += nats
+                torch.autograd.backward([x], [gradient.to(x.device, x.dtype)])
+                progress(label, batch + 1, walk.n_batches)
+            sums = {name: owner.grad for name, owner in owners.items() if owner.grad is not None}
+            density = [_density(model, target, sums, ranks) for target in targets]
+        finally:
+            for owner in owners.values():
+                owner.grad = None
+    return Damage(total, np.stack(density))
+
+
+def _output(walk: BlockWalk, batch: int, hidden: Tensor, dense: Tensor, tokens: int
+            ) -> tuple[float, Tensor]:
     """KL of one batch and its gradient by the last hidden state, piece by piece."""
-    hidden = walk.hidden(batch)
     gradient = torch.empty_like(hidden)
     total = 0.0
     for here in walk.pieces(batch, _LOGITS):

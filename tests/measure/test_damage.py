@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from neurosparse.errors import InputError
 from neurosparse.measure import PropagationCollector, Ranks, damage, profile, row_ranks
 from neurosparse.models import find_targets, get_weight, load
 from neurosparse.pruning import find_method
+
+# The package gives the function that name.
+_MODULE = sys.modules["neurosparse.measure.damage"]
 
 
 def _tokens(windows: int = 3, length: int = 20) -> torch.Tensor:
@@ -45,7 +49,11 @@ def test_ranks_on_disk_are_the_same(tmp_path: Path) -> None:
     assert int((~memory.keep("a", 0.5)).sum()) == 64
 
 
-def test_damage_and_density_are_those_of_autograd() -> None:
+@pytest.mark.parametrize("graph", [0, 2**31])
+def test_damage_and_density_are_those_of_autograd(
+        graph: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, and with one graph of the whole model."""
+    monkeypatch.setattr(_MODULE, "_GRAPH_BYTES", graph)
     model, tokens = _sharp(tiny_model()), _tokens()
     targets, ranks = find_targets(model), Ranks()
     for target in targets:
@@ -104,7 +112,9 @@ def test_profile_walks_the_path_and_leaves_the_model_alone(tmp_path: Path) -> No
                 0.5, windows=2, folder=tmp_path / "keep")])
 
 
-def test_streamed_path_is_the_same(tmp_path: Path) -> None:
+def test_streamed_path_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Both block by block: the damage of this random model is next to rounding.
+    monkeypatch.setattr(_MODULE, "_GRAPH_BYTES", 0)
     folder = write_tiny(tmp_path / "m")
     evidence = [[PropagationCollector(0.5, windows=2)] for _ in range(2)]
     whole = profile(load(str(folder)).model, _tokens(), evidence=evidence[0])
