@@ -150,11 +150,11 @@ def _whole(model: nn.Module, walk: BlockWalk, dense: Tensor, targets: Sequence[T
                 torch.autograd.backward([x], [gradient.to(x.device, x.dtype)])
                 progress(label, batch + 1, walk.n_batches)
             sums = {name: owner.grad for name, owner in owners.items() if owner.grad is not None}
-            density = [_density(model, target, sums, ranks) for target in targets]
         finally:
             for owner in owners.values():
                 owner.grad = None
-    return Damage(total, np.stack(density))
+    # With the dense weights back: those that are gone have a density too.
+    return Damage(total, np.stack([_density(model, target, sums, ranks) for target in targets]))
 
 
 def _output(walk: BlockWalk, batch: int, hidden: Tensor, dense: Tensor, tokens: int
