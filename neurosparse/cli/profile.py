@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,10 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will cost.")] = False,
     progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
-    """Measure a model: the evidence from which rules allocate."""
+    """Measure a model: the evidence from which rules allocate.
+
+    Points of the path of propagation are kept in OUT.work: the same command goes on after them.
+    """
     from neurosparse.budgets import check_sparsity
     from neurosparse.errors import InputError
     from neurosparse.pipeline import (
@@ -43,7 +47,9 @@ def command(
                           tuple(exclude or ()), dtype, device, batch_size, stream)
     options.full()
     named = evidence or []
-    wanted = evidence_wanted(rule or ([] if named else ["propagation"]), named, up_to)
+    unfinished = Path(f"{out}.work")
+    wanted = evidence_wanted(rule or ([] if named else ["propagation"]), named, up_to,
+                             folder=unfinished)
     print(f"{model}: {profile_step_cost(options, wanted)}")
     if dry_run:
         print("Nothing was run or written.")
@@ -53,6 +59,7 @@ def command(
                          mend="Name another with --out, or replace it with --overwrite.")
     with shown(progress) as see:
         found = profile_step(options, wanted, out, progress=see)
+    shutil.rmtree(unfinished, ignore_errors=True)
     kinds = (["curves"] if found.curves is not None else []) + sorted(found.evidence)
     print(f"{out}: {len(found.names)} linears, {int(found.sizes.sum()):,} parameters, "
           f"evidence {', '.join(kinds)}")

@@ -2,7 +2,7 @@
 
 from neurosparse.measure import protocol
 from neurosparse.measure.accuracy import Accuracy, accuracy, paired_counts
-from neurosparse.measure.choice import ChoiceAccuracy, choice_accuracy
+from neurosparse.measure.choice import choice_accuracy
 from neurosparse.measure.choice_items import ChoiceItem, choice_items, write_lm_eval_task
 from neurosparse.measure.collect_absorption import AbsorptionCollector
 from neurosparse.measure.collect_curves import CurvesCollector
@@ -35,7 +35,6 @@ from neurosparse.measure.timing import GenerationSpeed, generation_speed, python
 __all__ = [
     "AbsorptionCollector",
     "Accuracy",
-    "ChoiceAccuracy",
     "ChoiceItem",
     "Collector",
     "Cost",

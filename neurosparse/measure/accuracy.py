@@ -1,4 +1,4 @@
-"""Accuracy of an image classifier."""
+"""Accuracy with its error; that of an image classifier."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from neurosparse.errors import InputError
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of images classified right.
+    """Share of cases (images, choice items) that were right.
 
     Attributes
     ----------
-    right : bool array of shape (images,)
+    right : bool array of shape (cases,)
     """
 
     right: NDArray[np.bool_]
@@ -60,15 +60,15 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: in
 
 
 def paired_counts(first: Accuracy, second: Accuracy) -> tuple[int, int]:
-    """Images that only the first has right, and those that only the second has.
+    """Cases that only the first has right, and those that only the second has.
 
     Raises
     ------
     InputError
-        The images are not as many.
+        The cases are not as many.
     """
     if len(first.right) != len(second.right):
         raise InputError("compare accuracies",
-                         found=f"{len(first.right)} and {len(second.right)} images",
-                         expected="the same images")
+                         found=f"{len(first.right)} and {len(second.right)} cases",
+                         expected="the same cases")
     return (int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum()))

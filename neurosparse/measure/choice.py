@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,34 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neurosparse.errors import InputError
+from neurosparse.measure.accuracy import Accuracy
 from neurosparse.measure.choice_items import ChoiceItem
 from neurosparse.progress import Progress, silent
 
 
-@dataclass(frozen=True)
-class ChoiceAccuracy:
-    """Share of items whose true choice is the likeliest a character.
-
-    Attributes
-    ----------
-    right : bool array of shape (items,)
-    """
-
-    right: NDArray[np.bool_]
-
-    @property
-    def value(self) -> float:
-        """The accuracy."""
-        return float(self.right.mean())
-
-    @property
-    def stderr(self) -> float:
-        """Binomial standard error."""
-        return math.sqrt(self.value * (1 - self.value) / len(self.right))
-
-
 def choice_accuracy(model: nn.Module, tokenizer: Any, items: Sequence[ChoiceItem], *,
-                    progress: Progress = silent) -> ChoiceAccuracy:
+                    progress: Progress = silent) -> Accuracy:
     """Which choice a model finds likeliest, by log-likelihood a character (lm-eval's acc_norm).
 
     A context is read once; its choices go on from its cache together.
@@ -67,7 +44,7 @@ def choice_accuracy(model: nn.Module, tokenizer: Any, items: Sequence[ChoiceItem
             scores = choice_scores(model, tokenizer, item)
             right[at] = int(scores.argmax()) == item.answer
             progress("choices", at + 1, len(items))
-    return ChoiceAccuracy(right)
+    return Accuracy(right)
 
 
 def choice_scores(model: nn.Module, tokenizer: Any, item: ChoiceItem) -> NDArray[np.float64]:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from neurosparse.measure.damage import sparsified
 from neurosparse.measure.evidence import Arrays, Scene
-from neurosparse.measure.ranked import RankedCollector
+from neurosparse.measure.ranked import RateCollector
 from neurosparse.measure.replay import Replay, difference, squared
 
 
-class GainsCollector(RankedCollector):
+class GainsCollector(RateCollector):
     """The terms of theory.md section 1, block by block, infinitesimal and at the real size.
 
     Block l pruned alone makes the error ``d_l`` on dense input; ``d_l`` times each of ``scales`` is

@@ -54,7 +54,8 @@ class PropagationCollector(RankedCollector):
         if not self.points or not ordered or not 0 < self.points[0] <= self.points[-1] < 1:
             raise InputError("profile", found=f"points {list(self.points)}",
                              expected="rates in (0, 1) in increasing order")
-        super().__init__(windows=1 if windows is None else windows)
+        if windows is not None and windows < 1:
+            raise InputError("profile", found=f"{windows} windows", expected="at least one")
         self._asked = windows
         self._folder = None if folder is None else Path(folder)
 
@@ -80,7 +81,6 @@ class PropagationCollector(RankedCollector):
                 rates = next_rates(rates, marginal, sizes, point)
             every.append(rates)
             found.append(self._kept(scene, at, rates))
-        self._ranks = None
         return {"points": np.array(self.points), "rates": np.stack(every),
                 "density": np.stack([one.density for one in found]),
                 "damage_at": np.array([one.nats for one in found])}

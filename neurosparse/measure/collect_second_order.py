@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from neurosparse.measure.evidence import Arrays, Scene
-from neurosparse.measure.ranked import RankedCollector
+from neurosparse.measure.ranked import RateCollector
 from neurosparse.measure.replay import Replay
 from neurosparse.models import Target, get_weight
 
@@ -19,7 +19,7 @@ from neurosparse.models import Target, get_weight
 _PIECE = 128
 
 
-class SecondOrderCollector(RankedCollector):
+class SecondOrderCollector(RateCollector):
     """Second-order estimate of the damage that ``single`` measures (theory.md section 1).
 
     With u the gradient, at a linear's output, of the log-likelihood of labels drawn from the model

@@ -8,11 +8,11 @@ import numpy as np
 
 from neurosparse.measure.damage import sparsified
 from neurosparse.measure.evidence import Arrays, Scene
-from neurosparse.measure.ranked import RankedCollector
+from neurosparse.measure.ranked import RateCollector
 from neurosparse.measure.replay import Replay
 
 
-class SingleCollector(RankedCollector):
+class SingleCollector(RateCollector):
     """``KL(dense || one linear pruned)`` in nats a token, by forward passes.
 
     Every linear costs the blocks from its own to the last. Arrays ``nats`` of shape (targets,)

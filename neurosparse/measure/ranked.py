@@ -10,34 +10,13 @@ from neurosparse.pruning import StatisticsByTarget, find_method
 
 
 class RankedCollector(Collector):
-    """Ranks every weight during the walk; a subclass uses them in ``finish``.
-
-    Parameters
-    ----------
-    rate
-        Share taken away where it looks.
-    windows
-        Calibration windows on which it looks.
-
-    Raises
-    ------
-    InputError
-        A rate outside (0, 1), or no window.
-    """
+    """Ranks every weight during the walk; a subclass uses them in ``finish``."""
 
     needs = frozenset({"inputs"})
-
-    def __init__(self, rate: float = 0.5, *, windows: int = 2) -> None:
-        if not 0 < rate < 1 or windows < 1:
-            raise InputError(f"measure {self.name}", found=f"rate {rate!r}, {windows} windows",
-                             expected="a rate in (0, 1) and at least one window")
-        self.rate, self.windows = rate, windows
-        self._ranks: Ranks | None = None
 
     @property
     def ranks(self) -> Ranks:
         """Of all weights seen so far."""
-        assert self._ranks is not None, "begin() was called"
         return self._ranks
 
     def begin(self, scene: Scene) -> None:
@@ -51,6 +30,29 @@ class RankedCollector(Collector):
             blind = scene.method.needs_inputs and seen is None
             method = find_method("magnitude") if blind else scene.method
             self.ranks.put(target.name, method.scores(get_weight(scene.model, target), seen))
+
+
+class RateCollector(RankedCollector):
+    """Looks at the model with one share of every linear taken away.
+
+    Parameters
+    ----------
+    rate
+        The share.
+    windows
+        Calibration windows on which it looks.
+
+    Raises
+    ------
+    InputError
+        A rate outside (0, 1), or no window.
+    """
+
+    def __init__(self, rate: float = 0.5, *, windows: int = 2) -> None:
+        if not 0 < rate < 1 or windows < 1:
+            raise InputError(f"measure {self.name}", found=f"rate {rate!r}, {windows} windows",
+                             expected="a rate in (0, 1) and at least one window")
+        self.rate, self.windows = rate, windows
 
     def rates(self, scene: Scene) -> dict[str, float]:
         """The rate, for every target."""

@@ -7,6 +7,7 @@ transposed (``Conv1D``) or fused-expert weights; never names an architecture.
 from __future__ import annotations
 
 from neurosparse.models.blocks import Blocks, find_blocks
+from neurosparse.models.depth_operator import DepthPropagator
 from neurosparse.models.documents import read_documents
 from neurosparse.models.identity import identity
 from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
@@ -22,6 +23,7 @@ from neurosparse.models.windows import windows
 __all__ = [
     "BlockWalk",
     "Blocks",
+    "DepthPropagator",
     "LoadedModel",
     "ModelSource",
     "Target",

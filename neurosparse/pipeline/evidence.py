@@ -9,6 +9,20 @@ from neurosparse.budgets import evidence_for
 from neurosparse.measure import Collector, PropagationCollector
 
 
+def collector_of(name: str, sparsity: float, folder: str | Path | None = None
+                 ) -> str | Collector:
+    """The evidence of that name for budgets up to a sparsity.
+
+    Parameters
+    ----------
+    folder
+        Where finished points of the path of ``propagation`` are kept.
+    """
+    if name != PropagationCollector.name:
+        return name
+    return PropagationCollector(sparsity, folder=folder)
+
+
 def evidence_of(rule: str, sparsity: float, options: dict[str, Any], *,
                 folder: str | Path | None = None) -> list[str | Collector]:
     """Evidence for one rule at one sparsity, as ``measure.profile`` takes it.
@@ -25,5 +39,4 @@ def evidence_of(rule: str, sparsity: float, options: dict[str, Any], *,
     BudgetError
         Unknown rule, or wrong options.
     """
-    return [PropagationCollector(sparsity, folder=folder) if name == PropagationCollector.name
-            else name for name in evidence_for(rule, **options)]
+    return [collector_of(name, sparsity, folder) for name in evidence_for(rule, **options)]

@@ -9,10 +9,18 @@ from typing import Any
 
 import torch
 
-from neurosparse.budgets import Budget, Found, Profile, greatest_sparsity, least_sparsity
+from neurosparse.budgets import (
+    Budget,
+    Found,
+    Profile,
+    allocate,
+    greatest_sparsity,
+    least_sparsity,
+)
 from neurosparse.errors import BudgetError
 from neurosparse.measure import generation_speed, perplexity
 from neurosparse.models import find_blocks, find_targets, get_weight, load, load_empty, set_weight
+from neurosparse.pipeline.pack import DENSE_BYTES
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
@@ -21,7 +29,6 @@ from neurosparse.sparse import load as load_packed
 from neurosparse.sparse import packed_bytes, save
 
 Allocate = Callable[[float], Budget]
-_REST_BYTES = {"bf16": 2, "int8": 2, "fp16": 2, "fp32": 4}
 _PROMPT, _STEPS = 64, 32
 _TRIALS = 6
 
@@ -52,7 +59,7 @@ class Goal:
                               expected="one of bytes, tokens_per_s, perplexity, above zero")
 
 
-def sparsity_for_goal(goal: Goal, options: StepOptions, allocate: Allocate, *,
+def sparsity_for_goal(goal: Goal, options: StepOptions, budget_of: Allocate, *,
                       values: str = "bf16", start: float = 0.0, end: float = 0.9,
                       progress: Progress = silent) -> Found:
     """The sparsity that meets a goal: the least for bytes and speed, the greatest for perplexity.
@@ -64,7 +71,7 @@ def sparsity_for_goal(goal: Goal, options: StepOptions, allocate: Allocate, *,
     ----------
     options
         Model, text and method, as for the single stages.
-    allocate
+    budget_of
         The budget of a sparsity.
     values
         How the packed model stores what stays.
@@ -77,41 +84,42 @@ def sparsity_for_goal(goal: Goal, options: StepOptions, allocate: Allocate, *,
         No sparsity of the range meets the goal; the message says how near it comes.
     """
     if goal.bytes is not None:
-        return least_sparsity(_bytes_of(options, allocate, values), goal.bytes, low=start, high=end)
+        return least_sparsity(_bytes_of(options, budget_of, values), goal.bytes,
+                              low=start, high=end)
     if goal.tokens_per_s is not None:
-        return least_sparsity(_latency_of(options, allocate, values, progress),
+        return least_sparsity(_latency_of(options, budget_of, values, progress),
                               1 / goal.tokens_per_s, low=start, high=end, evaluations=_TRIALS,
                               tolerance=0.01, what="seconds a token")
     assert goal.perplexity is not None
-    return greatest_sparsity(_perplexity_of(options, allocate, progress), goal.perplexity,
+    return greatest_sparsity(_perplexity_of(options, budget_of, progress), goal.perplexity,
                              low=start, high=end, evaluations=_TRIALS)
 
 
-def _bytes_of(options: StepOptions, allocate: Allocate, values: str
+def _bytes_of(options: StepOptions, budget_of: Allocate, values: str
               ) -> Callable[[float], float]:
     model = load_empty(options.model)
     targets, blocks = find_targets(model), find_blocks(model)
     total = sum(parameter.numel() for parameter in model.parameters())
 
     def value(sparsity: float) -> float:
-        counts = drop_counts(allocate(sparsity), targets, blocks)
+        counts = drop_counts(budget_of(sparsity), targets, blocks)
         packed = [target for target in targets if counts.get(target.name)]
         inside = sum(packed_bytes(*target.shape, target.size - counts[target.name], values)
                      for target in packed)
         rest = total - sum(target.size for target in packed)
-        return float(inside + _REST_BYTES[values] * rest)
+        return float(inside + DENSE_BYTES[values] * rest)
 
     return value
 
 
-def _latency_of(options: StepOptions, allocate: Allocate, values: str, progress: Progress
+def _latency_of(options: StepOptions, budget_of: Allocate, values: str, progress: Progress
                 ) -> Callable[[float], float]:
     tried: list[float] = []
 
     def value(sparsity: float) -> float:
         """How fast a model is does not depend on which weights are gone: magnitude will do."""
         loaded = load(options.model, dtype=options.dtype)
-        counts = drop_counts(allocate(sparsity), find_targets(loaded.model),
+        counts = drop_counts(budget_of(sparsity), find_targets(loaded.model),
                              find_blocks(loaded.model))
         for target in find_targets(loaded.model):
             if counts.get(target.name):
@@ -132,7 +140,7 @@ def _latency_of(options: StepOptions, allocate: Allocate, values: str, progress:
     return value
 
 
-def _perplexity_of(options: StepOptions, allocate: Allocate, progress: Progress
+def _perplexity_of(options: StepOptions, budget_of: Allocate, progress: Progress
                    ) -> Callable[[float], float]:
     full = options.full()
     tried: list[float] = []
@@ -141,7 +149,7 @@ def _perplexity_of(options: StepOptions, allocate: Allocate, progress: Progress
         loaded = load(options.model, dtype=options.dtype, device=options.device)
         texts = gather(full, loaded.tokenizer, selection=True)
         assert texts.selection is not None, "gather() reads it when a selection is asked for"
-        prune(loaded.model, allocate(sparsity), texts.calibration, method=options.method,
+        prune(loaded.model, budget_of(sparsity), texts.calibration, method=options.method,
               batch_size=options.batch_size)
         tried.append(perplexity(loaded.model, texts.selection).value)
         progress("measure perplexity", min(len(tried), _TRIALS), _TRIALS)
@@ -151,9 +159,7 @@ def _perplexity_of(options: StepOptions, allocate: Allocate, progress: Progress
 
 
 def allocator_of(profile: Profile, rule: str, options: dict[str, Any], **bounds: Any) -> Allocate:
-    """Budgets of one profile by sparsity; the dense one where a rule's profile begins above it."""
-    from neurosparse.budgets import allocate
-
+    """Budgets of one profile by sparsity."""
     def value(sparsity: float) -> Budget:
         if sparsity == 0:
             return allocate(profile, 0.0)

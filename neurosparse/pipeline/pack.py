@@ -16,7 +16,8 @@ from neurosparse.progress import Progress
 from neurosparse.pruning import BlockFiles
 from neurosparse.sparse import packed_bytes, save
 
-_DENSE_BYTES = {"bf16": 2, "int8": 2, "fp16": 2, "fp32": 4}
+DENSE_BYTES = {"bf16": 2, "int8": 2, "fp16": 2, "fp32": 4}
+"""Of a weight that is not packed, by the kind of the packed values."""
 
 
 def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progress: Progress
@@ -52,7 +53,7 @@ def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progre
     ]
     for values in dict.fromkeys(("bf16", "int8", options.values)):
         inside = sum(packed_bytes(*target.shape, kept[target.name], values) for target in targets)
-        row = {"name": f"packed {values}", "bytes": inside + rest * _DENSE_BYTES[values],
+        row = {"name": f"packed {values}", "bytes": inside + rest * DENSE_BYTES[values],
                "linears_bytes": inside, "measured": False}
         if values == options.values:
             weights = sum(size_of(file) for file in work.path("model").glob("*.safetensors"))

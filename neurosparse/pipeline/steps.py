@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from neurosparse.budgets import Budget, Profile, check_budget
 from neurosparse.errors import InputError
-from neurosparse.measure import Collector, Cost, PropagationCollector, profile, profile_cost
+from neurosparse.measure import Collector, Cost, profile, profile_cost
 from neurosparse.models import identity, load, load_empty
-from neurosparse.pipeline.evidence import evidence_of
+from neurosparse.pipeline.evidence import collector_of, evidence_of
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
@@ -61,8 +60,15 @@ class StepOptions:
 
 
 def evidence_wanted(rules: Sequence[str], evidence: Sequence[str], up_to: float,
-                    options: dict[str, dict[str, Any]] | None = None) -> list[str | Collector]:
+                    folder: str | Path | None = None) -> list[str | Collector]:
     """Evidence named and evidence that rules need, each kind once.
+
+    Parameters
+    ----------
+    up_to
+        Greatest sparsity that ``propagation`` will be asked for.
+    folder
+        Where it keeps finished points, for resuming.
 
     Raises
     ------
@@ -73,11 +79,11 @@ def evidence_wanted(rules: Sequence[str], evidence: Sequence[str], up_to: float,
     """
     wanted: dict[str, str | Collector] = {}
     for name in evidence:
-        wanted[name] = PropagationCollector(up_to) if name == PropagationCollector.name else name
+        wanted[name] = collector_of(name, up_to, folder)
     for rule in rules:
         # The step that needs evidence is the predicted one.
         given = {"step": "predicted"} if rule == "arithmetic" else {}
-        for one in evidence_of(rule, up_to, (options or {}).get(rule, given)):
+        for one in evidence_of(rule, up_to, given, folder=folder):
             wanted[one if isinstance(one, str) else one.name] = one
     if not wanted:
         raise InputError("profile", found=f"rules {list(rules)} and no evidence",

@@ -3,7 +3,7 @@
 from neurosparse.pruning.admm import sparse_least_squares
 from neurosparse.pruning.checkpoint import BlockFiles
 from neurosparse.pruning.masked_cg import masked_least_squares
-from neurosparse.pruning.masks import lowest_by_row, row_counts, row_order
+from neurosparse.pruning.masks import lowest_by_row, lowest_overall, row_counts, row_order
 from neurosparse.pruning.methods import METHODS, Method, Solver, find_method, is_solver
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.pattern import Pattern, lowest_by_group
@@ -30,6 +30,7 @@ __all__ = [
     "is_solver",
     "lowest_by_group",
     "lowest_by_row",
+    "lowest_overall",
     "masked_least_squares",
     "prune",
     "row_counts",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from neurosparse.pruning.masked_cg import masked_least_squares
+from neurosparse.pruning.masks import lowest_overall
 
 _FIRST = 0.1
 _EVERY = 3
@@ -57,20 +58,10 @@ def sparse_least_squares(gram: Tensor, right: Tensor, start: Tensor, drop: int, 
             if not moved:
                 break
             penalty *= 1.3 if moved > 0.1 * kept else 1.2 if moved > 0.005 * kept else 1.1
-    mask = _support(sparse, drop)
+    mask = lowest_overall(sparse.abs(), drop)
     return masked_least_squares(gram, right, mask, sparse * scale, iterations=iterations)
-
-
-def _support(matrix: Tensor, drop: int) -> Tensor:
-    order = matrix.abs().flatten().argsort(stable=True)
-    keep = torch.ones(matrix.numel(), dtype=torch.bool, device=matrix.device)
-    keep[order[:drop]] = False
-    return keep.view_as(matrix)
 
 
 def _largest(matrix: Tensor, drop: int) -> Tensor:
     """The matrix without its ``drop`` smallest entries."""
-    if not drop:
-        return matrix.clone()
-    limit = matrix.abs().flatten().kthvalue(drop).values
-    return matrix.masked_fill(matrix.abs() <= limit, 0.0)
+    return matrix * lowest_overall(matrix.abs(), drop)

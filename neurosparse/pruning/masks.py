@@ -66,3 +66,23 @@ def lowest_by_row(scores: torch.Tensor, drop: int, *, order: torch.Tensor | None
     if len(more):
         keep[more, order[more, base]] = False
     return keep
+
+
+def lowest_overall(scores: torch.Tensor, drop: int) -> torch.Tensor:
+    """Keep-mask that drops the ``drop`` lowest scores of the whole matrix.
+
+    Parameters
+    ----------
+    scores : tensor of any shape
+        Of equal scores the first in memory go first.
+    drop
+        Entries to drop, exactly.
+    """
+    if not drop:
+        return torch.ones_like(scores, dtype=torch.bool)
+    flat = scores.flatten()
+    limit = flat.kthvalue(drop).values
+    gone = flat < limit
+    tied = torch.nonzero(flat == limit).flatten()
+    gone[tied[: drop - int(gone.sum())]] = True
+    return ~gone.view_as(scores)

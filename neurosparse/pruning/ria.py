@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neurosparse.errors import InputError
-from neurosparse.pruning.statistics import InputStatistics
+from neurosparse.pruning.statistics import InputStatistics, seen_norm
 
 _TINY = 1e-30
 
@@ -36,10 +35,8 @@ class RIA:
         InputError
             No inputs were seen.
         """
-        if inputs is None or inputs.count == 0:
-            raise InputError("ria", found="no calibration inputs", expected="some tokens")
+        norm = seen_norm(self.name, weight, inputs).float()
         size = weight.abs().float()
         relative = (size / size.sum(0, keepdim=True).clamp_min(_TINY)
                     + size / size.sum(1, keepdim=True).clamp_min(_TINY))
-        norm = inputs.norm.to(device=weight.device, dtype=torch.float32)
         return relative * norm**self._power

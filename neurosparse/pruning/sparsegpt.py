@@ -6,9 +6,10 @@ import torch
 from scipy.linalg import lapack
 
 from neurosparse.errors import InputError
-from neurosparse.pruning.masks import lowest_by_row
+from neurosparse.pruning.masks import lowest_by_row, lowest_overall
 from neurosparse.pruning.pattern import lowest_by_group, per_group
 from neurosparse.pruning.statistics import InputStatistics
+from neurosparse.pruning.wanda import Wanda
 
 _TRIES = 5
 _INNER = 16
@@ -60,12 +61,12 @@ def _root_of_inverse(matrix: torch.Tensor) -> torch.Tensor | None:
     return upper
 
 
-class SparseGPT:
+class SparseGPT(Wanda):
     """Column by column: drop by ``W^2 / diag(H^-1)``, move the error to the columns that follow.
 
     Blocks of columns choose their masks when they are reached, over all rows of the block, with
     counts that add up exactly (section 3.3 of the paper); the update of what follows a block is
-    one product.
+    one product. Masks made without solving are Wanda's.
 
     Parameters
     ----------
@@ -76,22 +77,9 @@ class SparseGPT:
     """
 
     name = "sparsegpt"
-    needs_inputs = True
 
     def __init__(self, block: int = 128, damping: float = 0.01) -> None:
         self._block, self._damping = block, damping
-
-    def scores(self, weight: torch.Tensor, inputs: InputStatistics | None) -> torch.Tensor:
-        """Wanda's scores, tensor of shape (out, in), for masks made without solving.
-
-        Raises
-        ------
-        InputError
-            No inputs were seen.
-        """
-        if inputs is None or inputs.count == 0:
-            raise InputError("sparsegpt", found="no calibration inputs", expected="some tokens")
-        return weight.abs() * inputs.norm.to(device=weight.device, dtype=weight.dtype)
 
     def solve(self, weight: torch.Tensor, inputs: InputStatistics, drop: int, *,
               group: int | None = None, allowed: torch.Tensor | None = None
@@ -151,12 +139,10 @@ class SparseGPT:
             size = masks.group or _INNER
             for first in range(0, stop - start, size):
                 last = min(first + size, stop - start)
-                if gone is None or masks.group is not None:
-                    now = masks.of_group(part[first:last], factor[first:last, first:last],
-                                         start + first)
-                else:
-                    now = gone[first:last]
-                _columns(part[first:last], factor[first:last, first:last], now, errors[first:last])
+                own = factor[first:last, first:last]
+                now = (masks.of_group(part[first:last], own, start + first) if gone is None
+                       else gone[first:last])
+                _columns(part[first:last], own, now, errors[first:last])
                 part[last:].addmm_(factor[first:last, last:].T, errors[first:last], alpha=-1)
             w[stop:].addmm_(upper[start:stop, stop:].T, errors, alpha=-1)
         return w
@@ -172,18 +158,6 @@ def _columns(part: torch.Tensor, factor: torch.Tensor, gone: torch.Tensor, error
         errors[at] /= factor[at, at]
         if at + 1 < len(part):
             part[at + 1 :].addr_(factor[at, at + 1 :], errors[at], alpha=-1)
-
-
-def _lowest(scores: torch.Tensor, count: int) -> torch.Tensor:
-    """Mask of the ``count`` lowest scores; of equal ones the first in memory."""
-    if not count:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    flat = scores.flatten()
-    limit = flat.kthvalue(count).values
-    gone = flat < limit
-    tied = torch.nonzero(flat == limit).flatten()
-    gone[tied[: count - int(gone.sum())]] = True
-    return gone.view_as(scores)
 
 
 class _Masks:
@@ -207,17 +181,18 @@ class _Masks:
         if self.group is not None:
             return None
         scores = self._scores(part, factor, start)
-        count = self._drop * (start + len(part)) // self._columns - self._done
-        gone = _lowest(scores, count)
-        if self._never is not None:
-            gone = gone | self._never[start : start + len(part)].to(part.device)
-        self._done += count
+        count = max(self._drop * (start + len(part)) // self._columns - self._done, 0)
+        gone = self._with_never(~lowest_overall(scores, count), start)
+        self._done += int(gone.sum())
         return gone
+
+    def _with_never(self, gone: torch.Tensor, start: int) -> torch.Tensor:
+        if self._never is None:
+            return gone
+        return gone | self._never[start : start + len(gone)].to(gone.device)
 
     def of_group(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> torch.Tensor:
         """Of M neighbouring columns, row by row of the weight."""
         order = self._scores(part, factor, start).argsort(dim=0, stable=True)
         gone = torch.zeros_like(part, dtype=torch.bool).scatter_(0, order[: self._each], True)
-        if self._never is not None:
-            gone |= self._never[start : start + len(part)].to(part.device)
-        return gone
+        return self._with_never(gone, start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neurosparse.errors import ModelError
+from neurosparse.errors import InputError, ModelError
 
 
 class InputStatistics:
@@ -47,6 +47,19 @@ class InputStatistics:
     def variance(self) -> torch.Tensor:
         """Variance of each feature over all tokens, float64 tensor of shape (width,)."""
         return (self.square_sum / max(self.count, 1) - self.mean.square()).clamp_min(0.0)
+
+
+def seen_norm(method: str, weight: torch.Tensor, inputs: InputStatistics | None) -> torch.Tensor:
+    """Norm of each input feature where the weight is, in its dtype, tensor of shape (in,).
+
+    Raises
+    ------
+    InputError
+        No inputs were seen; the message names the method that needs them.
+    """
+    if inputs is None or inputs.count == 0:
+        raise InputError(method, found="no calibration inputs", expected="some tokens")
+    return inputs.norm.to(device=weight.device, dtype=weight.dtype)
 
 
 class StatisticsByTarget:

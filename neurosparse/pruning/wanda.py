@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neurosparse.errors import InputError
-from neurosparse.pruning.statistics import InputStatistics
+from neurosparse.pruning.statistics import InputStatistics, seen_norm
 
 
 class Wanda:
@@ -22,6 +21,4 @@ class Wanda:
         InputError
             No inputs were seen.
         """
-        if inputs is None or inputs.count == 0:
-            raise InputError("wanda", found="no calibration inputs", expected="some tokens")
-        return weight.abs() * inputs.norm.to(device=weight.device, dtype=weight.dtype)
+        return weight.abs() * seen_norm(self.name, weight, inputs)
