@@ -67,12 +67,8 @@ def command(
     from neurosparse.pipeline.goals import Goal, allocator_of, sparsity_for_goal
     from neurosparse.pipeline.steps import StepOptions
 
-    totals = {"--sparsity": sparsity, "--bits": bits, "--max-bytes": max_bytes,
-              "--tokens-per-s": tokens_per_s, "--max-perplexity": max_perplexity}
-    given = [name for name, value in totals.items() if value is not None]
-    if len(given) != 1:
-        raise BudgetError("allocate", found=" and ".join(given) or "no total",
-                          expected="one of " + ", ".join(totals))
+    goal = _one_of({"--sparsity": sparsity, "--bits": bits, "--max-bytes": max_bytes,
+                    "--tokens-per-s": tokens_per_s, "--max-perplexity": max_perplexity})
     options: dict[str, Any] = dict(_pair("--option", text) for text in option or [])
     check_options(rule, options)
     measured = Profile.read(profile)
@@ -84,7 +80,7 @@ def command(
         total = sparsity_for_bits(bits)
     else:
         if model is None:
-            raise BudgetError("allocate", found=f"{given[0]} without --model",
+            raise BudgetError("allocate", found=f"{goal} without --model",
                               expected="the model to count or measure")
         stage = StepOptions(model, calibration, windows, window_length, method=method)
         stage.full()
@@ -93,8 +89,8 @@ def command(
             met = sparsity_for_goal(Goal(max_bytes, tokens_per_s, max_perplexity), stage,
                                     allocator_of(measured, rule, options, **bounds), progress=see)
         total = met.sparsity
-        print(f"sparsity {total:.4f}: {given[0]} {_met(given[0], met.value)}, "
-              f"{len(met.trials)} evaluations", file=sys.stderr)
+        print(f"sparsity {total:.4f}: {_met(goal, met.value)}, {len(met.trials)} evaluations",
+              file=sys.stderr)
     found = explained(measured, total, rule=rule, **bounds, **options)
     found.budget.write(out)
     if figure is not None:
@@ -123,11 +119,24 @@ def _draw(path: str, profile: Profile, budget: Budget, beside: list[str] | None,
         except BudgetError:
             if beside:
                 raise
-    budgets(drawn).savefig(path, dpi=150)
+    picture = budgets(drawn)
+    kind = path.rpartition(".")[2] if "." in path else "png"
+    write_whole(path, lambda stream: picture.savefig(stream, dpi=150, format=kind), binary=True)
 
 
-def _met(name: str, value: float) -> str:
-    return f"{1 / value:.4g}" if name == "--tokens-per-s" else f"{value:,.6g}"
+def _one_of(totals: dict[str, float | None]) -> str:
+    """The name of the one total that was given."""
+    from neurosparse.errors import BudgetError
+
+    given = [name for name, value in totals.items() if value is not None]
+    if len(given) != 1:
+        raise BudgetError("allocate", found=" and ".join(given) or "no total",
+                          expected="one of " + ", ".join(totals))
+    return given[0]
+
+
+def _met(goal: str, value: float) -> str:
+    return f"{goal} " + (f"{1 / value:.4g}" if goal == "--tokens-per-s" else f"{value:,.6g}")
 
 
 def _pair(name: str, text: str) -> tuple[str, Any]:

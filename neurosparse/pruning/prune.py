@@ -113,36 +113,55 @@ def prune(
     if pattern is not None:
         _check_pattern(Pattern.read(pattern), targets, counts)
     walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder)
-    stream = None if refit is None else DenseStream(walk)
+    run = _Pass(model, walk, counts, chosen, shape, keeper, refit,
+                None if refit is None else DenseStream(walk))
     report = PruneReport(size=sum(t.size for t in targets if t.name in counts))
     for index in range(walk.n_blocks):
         mine = [t for t in targets if t.block == index and t.name in counts]
         with walk.block(index) as block:
             for observer in observers:
                 observer.before(index, walk)
-            after = None
-            if stream is not None:
-                after = DenseStream(walk, stream.hidden)
-                after.advance(walk, index)
-            if keeper is not None and keeper.has(index):
-                done = keeper.put_back(index, block, mine)
-            else:
-                nan_check(model, mine)
-                dense = {} if refit is None else {
-                    target.name: get_weight(model, target).clone() for target in mine}
-                done = _prune_block(model, walk, index, mine, counts, chosen, shape)
-                if refit is not None and stream is not None:
-                    refit_block(model, walk, index, mine, dense, stream, refit)
-                if keeper is not None:
-                    keeper.keep(index, block, mine, done)
+            done = run.through(index, block, mine)
             walk.run(index, keep=True)
-            stream = after
             for observer in observers:
                 observer.after(index, walk)
         report.dropped |= done
         report.notes += done.notes
         progress("prune", index + 1, walk.n_blocks)
     return report
+
+
+@dataclass
+class _Pass:
+    """What stays the same from block to block, and the dense stream that a refit compares with."""
+
+    model: nn.Module
+    walk: BlockWalk
+    counts: dict[str, int]
+    method: Method
+    shape: Shape
+    keeper: Keeper | None
+    refit: Refit | None
+    stream: DenseStream | None
+
+    def through(self, index: int, block: nn.Module, targets: list[Target]) -> BlockReport:
+        """Prune a block, or put back what an earlier run kept of it."""
+        stream = self.stream
+        if stream is not None:  # goes on through the dense block, so before it is pruned
+            self.stream = DenseStream(self.walk, stream.hidden)
+            self.stream.advance(self.walk, index)
+        if self.keeper is not None and self.keeper.has(index):
+            return self.keeper.put_back(index, block, targets)
+        nan_check(self.model, targets)
+        dense = {} if self.refit is None else {
+            target.name: get_weight(self.model, target).clone() for target in targets}
+        done = _prune_block(self.model, self.walk, index, targets, self.counts, self.method,
+                            self.shape)
+        if self.refit is not None and stream is not None:
+            refit_block(self.model, self.walk, index, targets, dense, stream, self.refit)
+        if self.keeper is not None:
+            self.keeper.keep(index, block, targets, done)
+        return done
 
 
 def _check_pattern(pattern: Pattern, targets: Sequence[Target], counts: dict[str, int]) -> None:
