@@ -82,17 +82,30 @@ def test_nan_check_names_the_target(bad: float) -> None:
 def test_a_model_without_decoder_blocks_is_refused() -> None:
     import transformers as tf
 
+    speech = tf.Wav2Vec2Model(
+        tf.Wav2Vec2Config(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+            conv_dim=(8,), conv_stride=(2,), conv_kernel=(4,), num_conv_pos_embeddings=4,
+            num_conv_pos_embedding_groups=2,
+        )
+    )
+    plain = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    for model in (speech, plain):
+        with pytest.raises(ModelError) as error:
+            find_blocks(model)
+        assert type(model).__name__ in one_line(error)
+
+
+def test_a_vision_tower_alone_has_blocks() -> None:
+    import transformers as tf
+
     vision = tf.CLIPVisionModel(
         tf.CLIPVisionConfig(
             hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
             image_size=16, patch_size=8,
         )
     )
-    plain = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
-    for model in (vision, plain):
-        with pytest.raises(ModelError) as error:
-            find_blocks(model)
-        assert type(model).__name__ in one_line(error)
+    assert len(find_blocks(vision)) == 3
 
 
 def test_blocks_without_dense_linears_give_no_targets() -> None:
