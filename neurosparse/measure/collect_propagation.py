@@ -15,8 +15,10 @@ from neurosparse.files import write_whole
 from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.evidence import Arrays, Scene
 from neurosparse.measure.ranked import RankedCollector
+from neurosparse.models import fast_products
 
 _PASSES = 5
+_PRODUCTS = ("auto", "own")
 
 
 class PropagationCollector(RankedCollector):
@@ -34,21 +36,24 @@ class PropagationCollector(RankedCollector):
         as make the path cost five forward passes of them all, the profile six.
     points
         Mean rates of the path in increasing order, instead of those for ``up_to``.
+    products
+        ``"auto"``: in bfloat16 where the machine has instructions for it; ``"own"``: in the
+        model's own type.
     folder
         Where finished points are kept, so that a run that was cut goes on after them.
 
     Raises
     ------
     InputError
-        Points outside (0, 1) or not in order, or no window.
+        Points outside (0, 1) or not in order, no window, or unknown products.
     """
 
     name: ClassVar[str] = "propagation"
     needs: ClassVar[frozenset[str]] = frozenset({"inputs", "hidden"})
 
     def __init__(self, up_to: float = 0.7, *, windows: int | None = None,
-                 points: tuple[float, ...] | None = None, folder: str | Path | None = None
-                 ) -> None:
+                 points: tuple[float, ...] | None = None, products: str = "auto",
+                 folder: str | Path | None = None) -> None:
         self.points = path_below(up_to) if points is None else tuple(points)
         ordered = all(a < b for a, b in zip(self.points, self.points[1:], strict=False))
         if not self.points or not ordered or not 0 < self.points[0] <= self.points[-1] < 1:
@@ -56,7 +61,10 @@ class PropagationCollector(RankedCollector):
                              expected="rates in (0, 1) in increasing order")
         if windows is not None and windows < 1:
             raise InputError("profile", found=f"{windows} windows", expected="at least one")
-        self._asked = windows
+        if products not in _PRODUCTS:
+            raise InputError("profile", found=f"products {products!r}",
+                             expected=" or ".join(_PRODUCTS))
+        self._asked, self._products = windows, products
         self._folder = None if folder is None else Path(folder)
 
     def passes(self, blocks: int, windows: int) -> float:
@@ -89,7 +97,7 @@ class PropagationCollector(RankedCollector):
               ) -> Damage:
         """The damage at one point, from its file where that belongs to this very run."""
         mark = hashlib.sha256(rates.tobytes() + scene.tokens.numpy().tobytes()
-                              + f"{self._asked} {scene.method.name}".encode()).hexdigest()
+                              + f"{self._asked} {scene.method.name} {self._dtype(scene)}".encode()).hexdigest()
         path = None if self._folder is None else self._folder / f"point-{at}.npz"
         if path is not None and path.is_file():
             with np.load(path) as file:
@@ -110,5 +118,8 @@ class PropagationCollector(RankedCollector):
         dense = torch.stack([scene.walk.hidden(one // per_batch)[one % per_batch].clone()
                              for one in chosen])
         return damage(scene.model, scene.tokens[chosen], dense, scene.targets, self.ranks,
-                      rates.tolist(), progress=scene.progress,
+                      rates.tolist(), dtype=self._dtype(scene), progress=scene.progress,
                       label=f"damage at {100 * self.points[at]:.0f} %")
+
+    def _dtype(self, scene: Scene) -> torch.dtype | None:
+        return fast_products(scene.model) if self._products == "auto" else None

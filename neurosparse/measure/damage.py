@@ -30,8 +30,8 @@ from neurosparse.models import (
 from neurosparse.progress import Progress, silent
 
 BINS = 64
-# Logits of a piece are several tensors of this many numbers.
-_LOGITS = 2**25
+# Logits of a piece are several tensors of this many numbers: few enough to stay in the cache.
+_LOGITS = 2**23
 # Bytes of activations up to which a graph of the whole model is kept, and how many tensors of a
 # hidden state's size a block keeps for its backward pass, about.
 _GRAPH_BYTES, _KEPT = 2**31, 30
@@ -71,7 +71,7 @@ def sparsified(model: nn.Module, targets: Sequence[Target], ranks: Ranks,
 
 def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Target],
            ranks: Ranks, rates: Sequence[float], *, batch_size: int = 4,
-           progress: Progress = silent, label: str = "damage") -> Damage:
+           dtype: torch.dtype | None = None, progress: Progress = silent, label: str = "damage") -> Damage:
     """Damage and its density at given rates, by one forward and one backward pass.
 
     Costs three forward passes of ``tokens``, or four where the model is streamed or a window's
@@ -90,6 +90,9 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
         Of the dense model's weights.
     batch_size
         Windows at a time.
+    dtype
+        Of the products, forward and back; the model's own by default. Log-probabilities are
+        always float32.
 
     Raises
     ------
@@ -98,10 +101,10 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
     """
     by_name = {target.name: float(rate) for target, rate in zip(targets, rates, strict=True)}
     if not is_streamed(model):
-        single = BlockWalk(model, tokens, batch_size=1)
+        single = BlockWalk(model, tokens, batch_size=1, dtype=dtype)
         if _graph_bytes(single, targets) <= _GRAPH_BYTES:
             return _whole(model, single, dense, targets, ranks, by_name, progress, label)
-    walk = BlockWalk(model, tokens, batch_size=batch_size)
+    walk = BlockWalk(model, tokens, batch_size=batch_size, dtype=dtype)
     states: list[list[Tensor]] = []
     for index in range(walk.n_blocks):
         states.append([walk.hidden(batch).clone() for batch in range(walk.n_batches)])
@@ -137,7 +140,8 @@ def _whole(model: nn.Module, walk: BlockWalk, dense: Tensor, targets: Sequence[T
            ranks: Ranks, rates: Mapping[str, float], progress: Progress, label: str) -> Damage:
     """Window by window, with the graph of all blocks; gradients add up in the parameters."""
     total = 0.0
-    with sparsified(model, targets, ranks, rates), block_parameters(model, targets) as owners:
+    with (sparsified(model, targets, ranks, rates), block_parameters(model, targets) as owners,
+          _head_cast_once(model), walk.products()):
         try:
             for batch in range(walk.n_batches):
                 with torch.enable_grad():
@@ -168,10 +172,14 @@ def _output(walk: BlockWalk, batch: int, hidden: Tensor, dense: Tensor, tokens: 
             target = walk.head(dense[:, here], batch, start).float().log_softmax(-1)
         with torch.enable_grad():
             x = hidden[:, here].detach().clone().requires_grad_()
-            found = walk.head(x, batch, start).float().log_softmax(-1)
-            loss = nn.functional.kl_div(found, target, reduction="sum", log_target=True) / tokens
-            gradient[:, here] = torch.autograd.grad(loss, x)[0]
-        total += float(loss.detach())
+            logits = walk.head(x, batch, start)
+        with torch.no_grad():
+            found = logits.float().log_softmax(-1)
+            odds, ours = target.exp(), found.exp()
+            total += float(torch.sum(odds * target.sub_(found))) / tokens
+            # The gradient of KL(p || softmax(z)) by z is softmax(z) - p.
+            slope = ours.sub_(odds).div_(tokens).to(logits.dtype)
+        gradient[:, here] = torch.autograd.grad(logits, x, slope)[0]
     return total, gradient
 
 
@@ -201,6 +209,22 @@ def block_parameters(model: nn.Module, targets: Sequence[Target]
     finally:
         for name, owner in found.items():
             owner.requires_grad_(asked[name])
+
+
+@contextmanager
+def _head_cast_once(model: nn.Module) -> Iterator[None]:
+    """Autocast remembers the cast of a weight only if it could have a gradient."""
+    getter = getattr(model, "get_output_embeddings", None)
+    weight = getattr(getter() if getter is not None else None, "weight", None)
+    if not isinstance(weight, nn.Parameter):
+        yield
+        return
+    before = weight.requires_grad
+    try:
+        weight.requires_grad_(True)
+        yield
+    finally:
+        weight.requires_grad_(before)
 
 
 def _block(model: nn.Module, walk: BlockWalk, index: int, targets: Sequence[Target],

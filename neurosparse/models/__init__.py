@@ -12,6 +12,7 @@ from neurosparse.models.documents import read_documents
 from neurosparse.models.identity import identity
 from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
 from neurosparse.models.modality import predictions_of, reads_images
+from neurosparse.models.products import fast_products
 from neurosparse.models.source import ModelSource, resolve
 from neurosparse.models.streaming import is_streamed
 from neurosparse.models.targets import Target, find_targets
@@ -27,6 +28,7 @@ __all__ = [
     "LoadedModel",
     "ModelSource",
     "Target",
+    "fast_products",
     "find_blocks",
     "find_targets",
     "get_weight",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,9 @@ class BlockWalk:
         ``"memory"`` or ``"disk"``: where the hidden states are.
     folder
         For ``store="disk"``; a temporary folder by default.
+    dtype
+        Of the blocks' matrix products, by autocast; the model's own by default. Hidden states,
+        norms and weights keep theirs.
     progress
         Called with ("capture", batches done, batches).
 
@@ -53,7 +56,7 @@ class BlockWalk:
         As given, and as found.
     n_blocks, n_batches
         Counts.
-    store, folder
+    store, folder, dtype
         As given.
 
     Raises
@@ -73,6 +76,7 @@ class BlockWalk:
         batch_size: int = 8,
         store: str = "memory",
         folder: str | Path | None = None,
+        dtype: torch.dtype | None = None,
         progress: Progress = silent,
     ) -> None:
         _check_tokens(model, tokens, batch_size)
@@ -82,7 +86,7 @@ class BlockWalk:
         self.n_blocks = len(self.blocks)
         self._batches = list(torch.split(tokens, batch_size))
         self.n_batches = len(self._batches)
-        self.store, self.folder = store, folder
+        self.store, self.folder, self.dtype = store, folder, dtype
         self._store = make_store(store, folder)
         self._recorder = Recorder(model, self.blocks, partial(_probe, model))
         self._calls: list[list[Call]] = []
@@ -124,6 +128,49 @@ class BlockWalk:
                 if keep:
                     self._store.put(batch, output)
 
+    def products(self) -> AbstractContextManager[object]:
+        """Matrix products in the walk's ``dtype``; around many replays each weight is cast once."""
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(device_of(self.blocks.modules[0]).type, self.dtype)
+
+    def look(self, index: int, names: Sequence[str], each: Callable[[int], None] | None = None
+             ) -> None:
+        """Replay block ``index`` on every batch only as far as the inputs of some modules.
+
+        For hooks (:func:`watch_inputs`), like ``run`` with ``keep=False``, but what comes after
+        the last of the modules is left out from the second batch on, where each is called once.
+
+        Parameters
+        ----------
+        names
+            Module paths.
+        each
+            Called with the number of every batch after it.
+        """
+        done = each or (lambda _batch: None)
+        calls: list[str] = []
+        modules = {name: self.model.get_submodule(name) for name in dict.fromkeys(names)}
+        with self.block(index), torch.no_grad():
+            counting = [module.register_forward_pre_hook(
+                lambda _m, _a, name=name: calls.append(name)) for name, module in modules.items()]
+            try:
+                self.run_on(index, self._store.get(0), 0)
+            finally:
+                for hook in counting:
+                    hook.remove()
+            done(0)
+            stop = sorted(calls) == sorted(modules) and bool(calls)
+            last = modules[calls[-1]].register_forward_pre_hook(_stop) if stop else None
+            try:
+                for batch in range(1, self.n_batches):
+                    with suppress(_Reached):
+                        self.run_on(index, self._store.get(batch), batch)
+                    done(batch)
+            finally:
+                if last is not None:
+                    last.remove()
+
     def run_on(self, index: int, hidden: Tensor, batch_index: int) -> Tensor:
         """Block ``index`` on a given hidden state, with the arguments of batch ``batch_index``.
 
@@ -143,7 +190,9 @@ class BlockWalk:
         self._check_block(index)
         self._check_batch(batch_index)
         call = self._calls[batch_index][index]
-        return first_tensor(_replay(self.blocks.modules[index], call, hidden))
+        block = self.blocks.modules[index]
+        with self.products():
+            return first_tensor(_replay(block, call, hidden))
 
     def hidden(self, batch_index: int) -> Tensor:
         """The current hidden state [batch, length, width] of a batch, on the CPU."""
@@ -231,6 +280,14 @@ class BlockWalk:
             raise InputError(
                 "walk the blocks", found=f"batch {index}", expected=f"0 to {self.n_batches - 1}"
             )
+
+
+class _Reached(BaseException):
+    """Everything that was to be seen of a block has been."""
+
+
+def _stop(_module: nn.Module, _args: Any) -> None:
+    raise _Reached
 
 
 def _replay(block: nn.Module, call: Call, hidden: Tensor) -> Any:

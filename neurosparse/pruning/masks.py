@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from neurosparse.errors import InputError
@@ -31,13 +32,12 @@ def row_counts(rows: int, columns: int, drop: int) -> torch.Tensor:
 def row_order(scores: torch.Tensor) -> torch.Tensor:
     """Columns of every row from the lowest score to the highest, ties by position.
 
-    Sorting is most of the work of a mask: masks at several rates share one order.
+    Masks at several rates share one order; a single mask needs no sorting.
     """
     return torch.argsort(scores, dim=1, stable=True)
 
 
-def lowest_by_row(scores: torch.Tensor, drop: int, *, order: torch.Tensor | None = None
-                  ) -> torch.Tensor:
+def lowest_by_row(scores: torch.Tensor, drop: int) -> torch.Tensor:
     """Keep-mask that drops the lowest scores of every row, ``drop`` entries in all.
 
     Parameters
@@ -46,8 +46,6 @@ def lowest_by_row(scores: torch.Tensor, drop: int, *, order: torch.Tensor | None
         Of equal scores in a row the first go first.
     drop
         Entries to drop in the whole matrix, exactly.
-    order
-        ``row_order(scores)``, where it is known.
 
     Returns
     -------
@@ -55,17 +53,43 @@ def lowest_by_row(scores: torch.Tensor, drop: int, *, order: torch.Tensor | None
     """
     rows, columns = scores.shape
     counts = row_counts(rows, columns, drop).to(scores.device)
-    if order is None:
-        order = row_order(scores)
-    keep = torch.ones(rows, columns, dtype=torch.bool, device=scores.device)
     if not rows:
-        return keep
+        return torch.ones(rows, columns, dtype=torch.bool, device=scores.device)
     base = int(counts.min())
-    keep.scatter_(1, order[:, :base], False)
-    more = torch.nonzero(counts > base).flatten()
-    if len(more):
-        keep[more, order[more, base]] = False
+    more = counts > base
+    if not bool(more.any()):
+        return _without_lowest(scores, base)
+    keep = torch.empty(rows, columns, dtype=torch.bool, device=scores.device)
+    keep[~more] = _without_lowest(scores[~more], base)
+    keep[more] = _without_lowest(scores[more], base + 1)
     return keep
+
+
+def _without_lowest(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """Every row without its ``count`` lowest: selection, a fifth of the work of sorting."""
+    if not count:
+        return torch.ones_like(scores, dtype=torch.bool)
+    limit = _smallest(scores, count)
+    if bool(limit.isnan().any()):
+        return _without_lowest(torch.nan_to_num(scores, nan=torch.inf), count)
+    # nan is above every number, and so stays.
+    keep = (scores > limit) | scores.isnan()
+    wrong = torch.nonzero(keep.sum(1) != scores.shape[1] - count).flatten()
+    if len(wrong):  # ties at the limit: those beyond the count stay, the last in the row
+        part = scores[wrong]
+        tied = part == limit[wrong]
+        room = count - (part < limit[wrong]).sum(1, keepdim=True)
+        keep[wrong] |= tied & (tied.cumsum(1) > room)
+    return keep
+
+
+def _smallest(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """The ``count``-th smallest of every row, tensor of shape (rows, 1)."""
+    if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
+        # NumPy selects with vector instructions.
+        found = np.partition(scores.detach().numpy(), count - 1, axis=1)[:, count - 1 : count]
+        return torch.from_numpy(found.copy())
+    return scores.kthvalue(count, dim=1, keepdim=True).values
 
 
 def lowest_overall(scores: torch.Tensor, drop: int) -> torch.Tensor:

@@ -22,12 +22,13 @@ from neurosparse.models import (
 )
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning.choose import Shape, prune_linear
+from neurosparse.pruning.dense_stream import DenseStream
 from neurosparse.pruning.methods import METHODS, Method, find_method, is_solver
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.pattern import Pattern, per_group
-from neurosparse.pruning.refit import DenseStream, Refit, refit_block
+from neurosparse.pruning.refit import Refit, refit_block
 from neurosparse.pruning.resolve import drop_counts
-from neurosparse.pruning.statistics import StatisticsByTarget
+from neurosparse.pruning.statistics import InputStatistics, StatisticsByTarget
 
 
 @dataclass
@@ -53,6 +54,7 @@ def prune(
     batch_size: int = 8,
     store: str = "memory",
     folder: str | None = None,
+    dtype: torch.dtype | None = None,
     refit: Refit | None = None,
     pattern: str | Pattern | None = None,
     keep_zeros: bool = False,
@@ -88,6 +90,9 @@ def prune(
         zeros in a row or group than its budget keeps them all.
     store, folder
         Where hidden states live: ``"memory"``, or ``"disk"`` below ``folder``.
+    dtype
+        Of the calibration's matrix products (``torch.bfloat16`` takes about half the time where
+        the machine has instructions for it); the model's own by default.
     observers
         See every block before and after.
     keeper
@@ -112,7 +117,8 @@ def prune(
     counts = drop_counts(budget, targets, find_blocks(model))
     if pattern is not None:
         _check_pattern(Pattern.read(pattern), targets, counts)
-    walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder)
+    walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder,
+                     dtype=dtype)
     run = _Pass(model, walk, counts, chosen, shape, keeper, refit,
                 None if refit is None else DenseStream(walk))
     report = PruneReport(size=sum(t.size for t in targets if t.name in counts))
@@ -146,22 +152,41 @@ class _Pass:
 
     def through(self, index: int, block: nn.Module, targets: list[Target]) -> BlockReport:
         """Prune a block, or put back what an earlier run kept of it."""
-        stream = self.stream
-        if stream is not None:  # goes on through the dense block, so before it is pruned
-            self.stream = DenseStream(self.walk, stream.hidden)
-            self.stream.advance(self.walk, index)
+        plain = [target for target in targets if target.expert is None]
+        if self.stream is not None:  # goes through the dense block, so before it is pruned
+            self.stream.advance(self.model, self.walk, index, plain)
         if self.keeper is not None and self.keeper.has(index):
             return self.keeper.put_back(index, block, targets)
         nan_check(self.model, targets)
-        dense = {} if self.refit is None else {
-            target.name: get_weight(self.model, target).clone() for target in targets}
-        done = _prune_block(self.model, self.walk, index, targets, self.counts, self.method,
-                            self.shape)
-        if self.refit is not None and stream is not None:
-            refit_block(self.model, self.walk, index, targets, dense, stream, self.refit)
+        done = (self._prune(index, targets) if self.stream is None or self.refit is None
+                else self._refit(index, targets, plain, self.stream, self.refit))
         if self.keeper is not None:
             self.keeper.keep(index, block, targets, done)
         return done
+
+    def _prune(self, index: int, targets: list[Target]) -> BlockReport:
+        return _prune_block(self.model, self.walk, index, targets, self.counts, self.method,
+                            self.shape)
+
+    def _refit(self, index: int, targets: list[Target], plain: list[Target],
+               stream: DenseStream, refit: Refit) -> BlockReport:
+        dense = {target.name: get_weight(self.model, target).clone() for target in plain}
+        first = targets if refit.mask != "along" else [
+            target for target in targets if target.expert is not None]
+        notes = self._prune(index, first).notes if first else []
+
+        def choose(target: Target, weight: torch.Tensor, seen: InputStatistics) -> torch.Tensor:
+            count = self.counts[target.name]
+            if not count:
+                return weight
+            if self.shape.keep_zeros:
+                weight = weight * (dense[target.name] != 0)
+            pruned, note = prune_linear(weight, seen, count, self.method, self.shape)
+            notes.extend([] if note is None else [f"{target.name}: {note}"])
+            return pruned
+
+        refit_block(self.model, self.walk, index, dense, stream, refit, choose)
+        return BlockReport({target.name: self.counts[target.name] for target in targets}, notes)
 
 
 def _check_pattern(pattern: Pattern, targets: Sequence[Target], counts: dict[str, int]) -> None:
@@ -189,7 +214,10 @@ def _prune_block(
     statistics = StatisticsByTarget(gram=is_solver(method))
     if method.needs_inputs and any(counts[t.name] for t in targets):
         with watch_inputs(model, targets, lambda t, x: statistics.add(t.name, x)):
-            walk.run(index, keep=False)
+            if any(target.expert is not None for target in targets):
+                walk.run(index, keep=False)
+            else:
+                walk.look(index, [target.module_name for target in targets])
     notes = []
     for target in targets:
         weight = get_weight(model, target)

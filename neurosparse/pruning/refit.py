@@ -8,7 +8,7 @@ quantisation, with the strength alpha.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,31 +17,33 @@ from torch import Tensor, nn
 from neurosparse.errors import InputError
 from neurosparse.models import BlockWalk, Target, get_weight, set_weight, watch_inputs
 from neurosparse.pruning.admm import sparse_least_squares
+from neurosparse.pruning.dense_stream import DenseStream
 from neurosparse.pruning.masked_cg import masked_least_squares
+from neurosparse.pruning.statistics import InputStatistics
 
-ORDERS = ("linear", "block")
-MASKS = ("fixed", "chosen")
+MASKS = ("along", "fixed", "chosen")
+Choose = Callable[[Target, Tensor, InputStatistics], Tensor]
+"""Prunes a weight of shape (out, in) by the statistics of its inputs."""
 
 
 @dataclass(frozen=True)
 class Refit:
-    """How kept weights are solved again after each block's masks are chosen.
+    """How kept weights are solved again, linear by linear in the order in which they run.
 
     Attributes
     ----------
     strength
         alpha: 1 aims at the output that the dense linear gives to the dense input, 0 at the one
         that it gives to the damaged input.
-    order
-        ``"linear"``: linears with different inputs one after the other, each seeing those before
-        it solved; ``"block"``: all of a block at once, in a quarter of the passes.
     damping
         Pull towards the dense weights, relative to the mean of the Gram matrix' diagonal.
     iterations
         Of conjugate gradients.
     mask
-        ``"fixed"``: the method's; ``"chosen"``: of as many weights, chosen along the way by
-        splitting (ALPS, arXiv 2406.07831) against the target of the re-fit.
+        ``"along"``: the method chooses when a linear is reached, among weights that already give
+        the dense outputs to the damaged inputs; ``"fixed"``: what the method chooses without a
+        re-fit; ``"chosen"``: as many weights, by splitting (ALPS, arXiv 2406.07831) against
+        the target of the re-fit.
 
     Raises
     ------
@@ -50,146 +52,103 @@ class Refit:
     """
 
     strength: float = 1.0
-    order: str = "linear"
     damping: float = 0.01
     iterations: int = 60
-    mask: str = "fixed"
+    mask: str = "along"
 
     def __post_init__(self) -> None:
-        good = (0 <= self.strength <= 1 and self.order in ORDERS and self.damping > 0
-                and self.iterations > 0 and self.mask in MASKS)
+        good = (0 <= self.strength <= 1 and self.damping > 0 and self.iterations > 0
+                and self.mask in MASKS)
         if not good:
             raise InputError("refit", found=str(self),
-                             expected="strength in [0, 1], order linear or block, mask fixed "
-                                      "or chosen, damping and iterations above zero")
-
-
-class DenseStream:
-    """The dense model's hidden states, carried beside the sparse model's.
-
-    Parameters
-    ----------
-    walk
-        Before its first block.
-    hidden
-        The states, where they are known.
-    """
-
-    def __init__(self, walk: BlockWalk, hidden: list[Tensor] | None = None) -> None:
-        self.hidden = hidden or [walk.hidden(batch).clone() for batch in range(walk.n_batches)]
-
-    def advance(self, walk: BlockWalk, index: int) -> None:
-        """Through block ``index``, whose weights must be the dense ones."""
-        with torch.no_grad():
-            self.hidden = [walk.run_on(index, state, batch).cpu()
-                           for batch, state in enumerate(self.hidden)]
+                             expected="strength in [0, 1], mask along, fixed or chosen, damping "
+                                      "and iterations above zero")
 
 
 @dataclass
 class _Moments:
-    """Of damaged inputs X' and dense inputs X: ``X'^T X'`` and ``X'^T X``."""
+    """Of damaged inputs X' and dense inputs X: statistics with ``X'^T X'``, and ``X'^T X``."""
 
-    gram: Tensor
+    seen: InputStatistics
     cross: Tensor
 
 
-def refit_block(model: nn.Module, walk: BlockWalk, index: int, targets: Sequence[Target],
-                dense: dict[str, Tensor], stream: DenseStream, options: Refit) -> None:
-    """Solve the kept weights of one pruned block.
+def refit_block(model: nn.Module, walk: BlockWalk, index: int, dense: dict[str, Tensor],
+                stream: DenseStream, options: Refit, choose: Choose) -> None:
+    """Solve the kept weights of one block.
 
     Parameters
     ----------
-    targets
-        The block's pruned linears; experts of a mixture are left alone, since sparse and dense
-        routing may differ.
     dense
-        Their weights before pruning, by name.
+        The weights of the block's linears before pruning, by name.
     stream
-        Dense hidden states at the block's input.
+        Just advanced through the dense block; knows the linears by their inputs. Experts of a
+        mixture are left alone, since sparse and dense routing may differ.
+    choose
+        Prunes one linear, for masks chosen along the way.
     """
-    plain = [target for target in targets if target.expert is None]
-    for group in _groups(model, walk, index, plain) if options.order == "linear" else [plain]:
-        moments = _moments(model, walk, index, plain, group, dense, stream)
+    for group in stream.groups:
+        moments = _moments(model, walk, index, group, dense, stream)
+        system = _System(moments, options)
         for target in group:
-            weight = get_weight(model, target)
-            solved = _solve(weight, dense[target.name].to(weight.device),
-                            moments[target.name], options)
-            set_weight(model, target, solved)
+            if system.level > 0:
+                weight = get_weight(model, target)
+                wanted = dense[target.name].to(weight.device).float()
+                solved = system.solve(target, weight.float(), wanted, choose)
+                if bool(torch.isfinite(solved).all()):
+                    set_weight(model, target, solved)
+            elif options.mask == "along":
+                set_weight(model, target, choose(target, get_weight(model, target), moments.seen))
 
 
-def _groups(model: nn.Module, walk: BlockWalk, index: int, targets: Sequence[Target]
-            ) -> list[list[Target]]:
-    """Linears with the same input together, in the order in which they run."""
-    groups: list[list[Target]] = []
-    last: list[Tensor] = []
+def _moments(model: nn.Module, walk: BlockWalk, index: int, group: Sequence[Target],
+             dense: dict[str, Tensor], stream: DenseStream) -> _Moments:
+    """Of a group of linears with one input; both runs of a batch are paired token by token."""
+    leader = group[0]
+    width = leader.shape[1]
+    found = _Moments(InputStatistics(width, gram=True), torch.zeros(width, width))
+    latest: list[Tensor] = []
 
-    def see(target: Target, x: Tensor) -> None:
-        if last and last[0].data_ptr() == x.data_ptr() and last[0].shape == x.shape:
-            groups[-1].append(target)
-        else:
-            groups.append([target])
-        last[:] = [x]
+    def each(batch: int) -> None:
+        x = latest.pop().float()
+        clean = stream.inputs(model, walk, index, batch, leader, dense).to(x.device).float()
+        found.seen.add(x)
+        found.cross = found.cross.to(x.device).addmm_(x.T, clean)
 
-    with torch.no_grad(), watch_inputs(model, targets, see):
-        walk.run_on(index, walk.hidden(0), 0)
-    return groups
-
-
-def _inputs(model: nn.Module, walk: BlockWalk, index: int, hidden: Tensor, batch: int,
-            group: Sequence[Target]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    with torch.no_grad(), watch_inputs(model, group, lambda t, x: found.__setitem__(t.name, x)):
-        walk.run_on(index, hidden, batch)
+    with watch_inputs(model, [leader], lambda _target, x: latest.append(x)):
+        walk.look(index, [leader.module_name], each)
     return found
 
 
-def _moments(model: nn.Module, walk: BlockWalk, index: int, targets: Sequence[Target],
-             group: Sequence[Target], dense: dict[str, Tensor], stream: DenseStream
-             ) -> dict[str, _Moments]:
-    """Both runs of every batch side by side, so that their tokens are paired."""
-    sparse = {target: get_weight(model, target).clone() for target in targets}
-    found: dict[str, _Moments] = {}
-    shared: dict[str, str] = {}
-    for batch in range(walk.n_batches):
-        try:
-            for target in targets:
-                set_weight(model, target, dense[target.name])
-            clean = _inputs(model, walk, index, stream.hidden[batch], batch, group)
-        finally:
-            for target, weight in sparse.items():
-                set_weight(model, target, weight)
-        damaged = _inputs(model, walk, index, walk.hidden(batch), batch, group)
-        first: dict[int, str] = {}
-        for target in group:
-            x, y = damaged[target.name].float(), clean[target.name].float()
-            leader = first.setdefault(damaged[target.name].data_ptr(), target.name)
-            if shared.setdefault(target.name, leader) != target.name:
-                found[target.name] = found[shared[target.name]]
-                continue
-            if target.name not in found:
-                zero = torch.zeros(x.shape[1], x.shape[1], device=x.device)
-                found[target.name] = _Moments(zero, zero.clone())
-            found[target.name].gram.addmm_(x.T, x)
-            found[target.name].cross.addmm_(x.T, y)
-    return found
+class _System:
+    """The normal equations that a group of linears shares."""
 
+    def __init__(self, moments: _Moments, options: Refit) -> None:
+        assert moments.seen.gram is not None
+        self._seen, self._options = moments.seen, options
+        self.level = options.damping * float(torch.diagonal(moments.seen.gram).mean())
+        # What damage takes from the products of a dense row with its inputs: zero without damage.
+        self._missing = options.strength * (moments.cross.T - moments.seen.gram)
+        self._matrix = moments.seen.gram.clone()
+        torch.diagonal(self._matrix).add_(self.level)
+        self._factor: Tensor | None = None
 
-def _solve(weight: Tensor, dense: Tensor, moments: _Moments, options: Refit) -> Tensor:
-    gram, cross = moments.gram, moments.cross
-    level = options.damping * float(torch.diagonal(gram).mean())
-    if not level > 0:
-        return weight
-    wanted = dense.float()
-    # Rows: target output X ((1 - alpha) W damaged + alpha W dense), and the pull to W.
-    right = wanted @ torch.lerp(gram, cross.T, options.strength) + level * wanted
-    matrix = gram.clone()
-    torch.diagonal(matrix).add_(level)
-    kept = weight != 0
-    if options.mask == "chosen":
-        drop = weight.numel() - int(kept.sum())
-        solved = sparse_least_squares(matrix, right, weight.float(), drop,
-                                      iterations=options.iterations)
-        return solved if bool(torch.isfinite(solved).all()) else weight
-    solved = masked_least_squares(matrix, right, kept, weight.float(),
-                                  iterations=options.iterations)
-    return solved if bool(torch.isfinite(solved).all()) else weight
+    def solve(self, target: Target, weight: Tensor, dense: Tensor, choose: Choose) -> Tensor:
+        """Kept weights of one linear, tensor of shape (out, in)."""
+        options = self._options
+        extra = dense @ self._missing
+        right = dense @ self._matrix + extra
+        if options.mask == "chosen":
+            drop = weight.numel() - int((weight != 0).sum())
+            return sparse_least_squares(self._matrix, right, weight, drop,
+                                        iterations=options.iterations)
+        if options.mask == "along":
+            weight = choose(target, dense + self._correction(extra), self._seen)
+        return masked_least_squares(self._matrix, right, weight != 0, weight,
+                                    iterations=options.iterations)
+
+    def _correction(self, extra: Tensor) -> Tensor:
+        """To the dense weights, so that damaged inputs give the dense outputs without any mask."""
+        if self._factor is None:
+            self._factor = torch.linalg.cholesky(self._matrix)
+        return torch.cholesky_solve(extra.T, self._factor).T.contiguous()

@@ -26,12 +26,16 @@ class InputStatistics:
 
     def add(self, inputs: torch.Tensor) -> None:
         """Add inputs of shape (tokens, width)."""
-        values = inputs.float()
-        self.count += len(values)
-        self.sum += values.sum(0, dtype=torch.float64).cpu()
-        self.square_sum += values.square().sum(0, dtype=torch.float64).cpu()
+        self.add_sums(*_sums(inputs))
         if self.gram is not None:
+            values = inputs.float()
             self.gram = self.gram.to(values.device).addmm_(values.T, values)
+
+    def add_sums(self, count: int, total: torch.Tensor, square: torch.Tensor) -> None:
+        """Add so many inputs by their sums, float64 tensors of shape (width,)."""
+        self.count += count
+        self.sum += total
+        self.square_sum += square
 
     @property
     def norm(self) -> torch.Tensor:
@@ -47,6 +51,20 @@ class InputStatistics:
     def variance(self) -> torch.Tensor:
         """Variance of each feature over all tokens, float64 tensor of shape (width,)."""
         return (self.square_sum / max(self.count, 1) - self.mean.square()).clamp_min(0.0)
+
+
+_PIECE = 512
+
+
+def _sums(inputs: torch.Tensor) -> tuple[int, torch.Tensor, torch.Tensor]:
+    """Inputs, their sum and sum of squares: in float32 over pieces, in float64 over the pieces."""
+    total = torch.zeros(inputs.shape[1], dtype=torch.float64, device=inputs.device)
+    square = torch.zeros_like(total)
+    for piece in inputs.split(_PIECE):
+        values = piece.float()
+        total += values.sum(0)
+        square += torch.linalg.vecdot(values, values, dim=0)
+    return len(inputs), total.cpu(), square.cpu()
 
 
 def seen_norm(method: str, weight: torch.Tensor, inputs: InputStatistics | None) -> torch.Tensor:

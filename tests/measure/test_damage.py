@@ -14,7 +14,7 @@ from tiny import tiny_model, write_tiny
 
 from neurosparse.errors import InputError
 from neurosparse.measure import PropagationCollector, Ranks, damage, profile, row_ranks
-from neurosparse.models import find_targets, get_weight, load
+from neurosparse.models import BlockWalk, find_targets, get_weight, load
 from neurosparse.pruning import find_method
 
 # The package gives the function that name.
@@ -91,6 +91,26 @@ def test_damage_and_density_are_those_of_autograd(
                            atol=2e-4 * np.abs(64 * expected).max())
 
 
+@pytest.mark.parametrize("graph", [0, 2**31])
+def test_damage_in_bfloat16_is_nearly_the_same(
+        graph: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_MODULE, "_GRAPH_BYTES", graph)
+    model, tokens = _sharp(tiny_model()), _tokens(8)
+    targets, ranks = find_targets(model), Ranks()
+    for target in targets:
+        ranks.put(target.name, find_method("magnitude").scores(get_weight(model, target), None))
+    walk = BlockWalk(model, tokens, batch_size=8)
+    for index in range(walk.n_blocks):
+        walk.run(index, keep=True)
+    rates = [0.5] * len(targets)
+    own, half = (damage(model, tokens, walk.hidden(0), targets, ranks, rates, dtype=dtype)
+                 for dtype in (None, torch.bfloat16))
+    assert half.nats == pytest.approx(own.nats, rel=0.05) and half.nats != own.nats
+    total = [one.density.sum(1) for one in (own, half)]
+    assert np.corrcoef(*total)[0, 1] > 0.99
+    assert not model.get_output_embeddings().weight.requires_grad
+
+
 def test_profile_walks_the_path_and_leaves_the_model_alone(tmp_path: Path) -> None:
     model = _sharp(tiny_model())
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -125,7 +145,7 @@ def test_streamed_path_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("bad", [{"points": ()}, {"points": (0.4, 0.3)}, {"windows": 0},
-                                 {"points": (0.0, 0.4)}])
+                                 {"points": (0.0, 0.4)}, {"products": "float8"}])
 def test_collector_refuses(bad: dict[str, object]) -> None:
     with pytest.raises(InputError):
         PropagationCollector(0.7, **bad)  # type: ignore[arg-type]

@@ -234,3 +234,56 @@ def test_bad_options_are_refused() -> None:
     for call in (lambda: walk.run(3, keep=True), lambda: walk.hidden(1), lambda: walk.logits(-1)):
         with pytest.raises(InputError):
             call()
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_look_sees_the_same_inputs_without_the_rest_of_the_block(name: str) -> None:
+    model = build(name)
+    walk = BlockWalk(model, tokens(5, 12), batch_size=2)
+    targets = [target for target in find_targets(model) if target.block == 0]
+    seen: dict[str, dict[str, list[torch.Tensor]]] = {"run": {}, "look": {}}
+    for way in seen:
+        def see(target: object, x: torch.Tensor, way: str = way) -> None:
+            seen[way].setdefault(target.name, []).append(x)  # type: ignore[attr-defined]
+
+        finished: list[int] = []
+        hook = walk.blocks.modules[0].register_forward_hook(
+            lambda *_args, finished=finished: finished.append(1))
+        with watch_inputs(model, targets, see):
+            if way == "run":
+                walk.run(0, keep=False)
+            else:
+                walk.look(0, [target.module_name for target in targets])
+        hook.remove()
+        assert len(finished) == (3 if way == "run" else 1)
+    assert seen["run"].keys() == seen["look"].keys()
+    for one, inputs in seen["run"].items():
+        assert all(torch.equal(a, b) for a, b in zip(inputs, seen["look"][one], strict=True))
+
+
+def test_look_runs_to_the_end_where_a_module_is_called_twice() -> None:
+    model = build("llama")
+    twice = model.model.layers[0].mlp
+    plain = twice.forward
+    twice.forward = lambda x: plain(x) + plain(x)
+    walk = BlockWalk(model, tokens(4, 8), batch_size=2)
+    calls: list[int] = []
+    hook = twice.up_proj.register_forward_hook(lambda *_args: calls.append(1))
+    walk.look(0, ["model.layers.0.mlp.up_proj"])
+    hook.remove()
+    assert len(calls) == 4
+
+
+def test_products_in_another_type_keep_weights_and_hidden_states() -> None:
+    model = build("llama")
+    own, half = (BlockWalk(model, tokens(3, 16), dtype=dtype) for dtype in (None, torch.bfloat16))
+    kinds = set()
+    hook = model.model.layers[1].mlp.down_proj.register_forward_hook(
+        lambda _m, _a, out: kinds.add(out.dtype))
+    expected, found = walk_through(own), walk_through(half)
+    hook.remove()
+    assert kinds == {torch.float32, torch.bfloat16}
+    assert half.hidden(0).dtype == torch.float32
+    # Less is lost than in a model that is bfloat16 throughout.
+    whole = walk_through(BlockWalk(build("llama").bfloat16(), tokens(3, 16)))
+    assert 0 < relative_error(found, expected) < relative_error(whole.float(), expected)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosparse.errors import InputError
-from neurosparse.pruning import lowest_by_row, row_counts
+from neurosparse.pruning import lowest_by_row, row_counts, row_order
 
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 40))
 
@@ -49,6 +49,21 @@ def test_masks_are_nested(shape: tuple[int, int], seed: int) -> None:
 def test_ties_go_by_position() -> None:
     keep = lowest_by_row(torch.ones(2, 4), 4)
     assert keep.tolist() == [[False, False, True, True]] * 2
+
+
+@given(shapes, st.floats(0, 1), st.integers(0, 1000),
+       st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
+def test_selection_is_sorting_with_ties_and_nan(
+        shape: tuple[int, int], share: float, seed: int, dtype: torch.dtype) -> None:
+    rows, columns = shape
+    drop = round(share * rows * columns)
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(0, 4, (rows, columns), generator=generator).to(dtype)
+    scores[scores == 3] = torch.nan if seed % 3 == 0 else 3
+    order, expected = row_order(scores), torch.ones(rows, columns, dtype=torch.bool)
+    for row, count in enumerate(row_counts(rows, columns, drop).tolist()):
+        expected[row, order[row, :count]] = False
+    assert torch.equal(lowest_by_row(scores, drop), expected)
 
 
 def test_counts_that_do_not_fit_are_refused() -> None:

@@ -1,0 +1,26 @@
+"""In which type a machine multiplies matrices fastest without much loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from neurosparse.models.placement import device_of
+
+
+def fast_products(model: nn.Module) -> torch.dtype | None:
+    """bfloat16 where the model's device has instructions for it and its weights are float32.
+
+    Returns
+    -------
+    torch.dtype or None
+        None: the model's own type is as good.
+    """
+    if next(model.parameters()).dtype != torch.float32:
+        return None
+    device = device_of(model)
+    if device.type == "cpu":
+        capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        capable = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if capable else None
