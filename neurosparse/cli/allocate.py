@@ -110,6 +110,7 @@ def _draw(path: str, profile: Profile, budget: Budget, beside: list[str] | None,
     """The rules named, or all that the profile serves without options."""
     from neurosparse.budgets import RULES, allocate
     from neurosparse.errors import BudgetError
+    from neurosparse.files import write_whole
     from neurosparse.report import budgets
 
     drawn = {budget.rule.name: budget}
@@ -121,7 +122,8 @@ def _draw(path: str, profile: Profile, budget: Budget, beside: list[str] | None,
                 raise
     picture = budgets(drawn)
     kind = path.rpartition(".")[2] if "." in path else "png"
-    write_whole(path, lambda stream: picture.savefig(stream, dpi=150, format=kind), binary=True)
+    with write_whole(path) as whole:
+        picture.savefig(whole, dpi=150, format=kind)
 
 
 def _one_of(totals: dict[str, float | None]) -> str:

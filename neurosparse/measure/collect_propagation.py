@@ -96,8 +96,9 @@ class PropagationCollector(RankedCollector):
     def _kept(self, scene: Scene, at: int, rates: np.ndarray[tuple[int], np.dtype[np.float64]]
               ) -> Damage:
         """The damage at one point, from its file where that belongs to this very run."""
+        how = f"{self._asked} {scene.method.name} {self._dtype(scene)}"
         mark = hashlib.sha256(rates.tobytes() + scene.tokens.numpy().tobytes()
-                              + f"{self._asked} {scene.method.name} {self._dtype(scene)}".encode()).hexdigest()
+                              + how.encode()).hexdigest()
         path = None if self._folder is None else self._folder / f"point-{at}.npz"
         if path is not None and path.is_file():
             with np.load(path) as file:

@@ -71,7 +71,8 @@ def sparsified(model: nn.Module, targets: Sequence[Target], ranks: Ranks,
 
 def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Target],
            ranks: Ranks, rates: Sequence[float], *, batch_size: int = 4,
-           dtype: torch.dtype | None = None, progress: Progress = silent, label: str = "damage") -> Damage:
+           dtype: torch.dtype | None = None, progress: Progress = silent,
+           label: str = "damage") -> Damage:
     """Damage and its density at given rates, by one forward and one backward pass.
 
     Costs three forward passes of ``tokens``, or four where the model is streamed or a window's

@@ -60,7 +60,7 @@ def _sums(inputs: torch.Tensor) -> tuple[int, torch.Tensor, torch.Tensor]:
     """Inputs, their sum and sum of squares: in float32 over pieces, in float64 over the pieces."""
     total = torch.zeros(inputs.shape[1], dtype=torch.float64, device=inputs.device)
     square = torch.zeros_like(total)
-    for piece in inputs.split(_PIECE):
+    for piece in torch.split(inputs, _PIECE):
         values = piece.float()
         total += values.sum(0)
         square += torch.linalg.vecdot(values, values, dim=0)
