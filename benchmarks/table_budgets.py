@@ -5,7 +5,8 @@ Run: make table-budgets      (hours on two cores; goes on where it was stopped)
      python benchmarks/table_budgets.py --quick         a few windows, to see that it runs
 
 Every row: budget by the rule from one profile of 32 calibration windows, pruned sequentially with
-Wanda, 64 report windows of docs/protocol.md. Seed 0 takes the first calibration windows, others
+Wanda, SparseGPT (``+ sparsegpt``) or SparseGPT under a re-fit (``+ refit``), 64 report windows of
+docs/protocol.md. Seed 0 takes the first calibration windows, others
 draw theirs. ATP's step is the best of the grid 0.002 ... 0.018 on the first 16 windows of the
 *report* text (what the paper does); the others see no report text at all.
 """
@@ -69,7 +70,7 @@ class Bench:
         begin = time.perf_counter()
         if budget is not None:
             ns.pruning.prune(self.model, budget, self.calibration(seed),
-                             method="sparsegpt" if solver == "sparsegpt" else "wanda",
+                             method="sparsegpt" if solver else "wanda",
                              refit=ns.pruning.Refit() if solver == "refit" else None)
         spent = time.perf_counter() - begin
         return ns.measure.perplexity(self.model, self.report[:windows], batch_size=2), spent
@@ -88,7 +89,8 @@ def profile_of(bench: Bench, seed: int, rule: str, rules: list[str], sparsity: f
         if wanted <= have:
             return found
     bench.restore()
-    collectors = [PropagationCollector(sparsity) if name == "propagation" else name
+    # Everything in float32, as docs/protocol.md says.
+    collectors = [PropagationCollector(sparsity, products="own") if name == "propagation" else name
                   for name in sorted(wanted)]
     found = ns.measure.profile(bench.model, bench.calibration(seed), evidence=collectors)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,7 @@ def command(
         help="Windows on which steps are compared.", rich_help_panel=_Texts)] = 16,
     dtype: Annotated[str, typer.Option(
         help="float32, bfloat16, float16, auto: of the computation.")] = "float32",
+    products: of.Products = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda ...")] = "cpu",
     batch_size: Annotated[int, typer.Option(help="Windows a pass.")] = 8,
     stream: Annotated[bool | None, typer.Option(
@@ -83,7 +84,7 @@ def command(
         step=step_of(step), search_step=search_step, calibration=calibration, selection=selection,
         report_text=report_text, windows=windows, window_length=window_length,
         report_windows=report_windows, selection_windows=selection_windows, values=values,
-        exclude=tuple(exclude or ()), export=export, dtype=dtype, device=device,
+        exclude=tuple(exclude or ()), export=export, dtype=dtype, products=products, device=device,
         batch_size=batch_size, stream=stream, hidden=hidden, seed=seed,
     )
     if dry_run:

@@ -22,6 +22,9 @@ Exclude = Annotated[list[str] | None, typer.Option(
     help="Glob of linears to leave alone; may be repeated.")]
 Dtype = Annotated[str, typer.Option(
     help="float32, bfloat16, float16, auto: of the computation.", rich_help_panel=_RUN)]
+Products = Annotated[str, typer.Option(
+    help="auto: calibration multiplies in bfloat16 where that is fast; own: in --dtype.",
+    rich_help_panel=_RUN)]
 Device = Annotated[str, typer.Option(help="cpu, cuda ...", rich_help_panel=_RUN)]
 BatchSize = Annotated[int, typer.Option(help="Windows a pass.", rich_help_panel=_RUN)]
 Stream = Annotated[bool, typer.Option(

@@ -24,7 +24,7 @@ def command(
     method: of.Method = "wanda", exclude: of.Exclude = None, calibration: of.Calibration = None,
     windows: of.Windows = 32, window_length: of.WindowLength = 512, seed: of.Seed = None,
     dtype: of.Dtype = "float32", device: of.Device = "cpu", batch_size: of.BatchSize = 8,
-    stream: of.Stream = False,
+    stream: of.Stream = False, products: of.Products = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will cost.")] = False,
     progress: of.Shown = "auto", debug: of.Debug = False,
@@ -44,12 +44,13 @@ def command(
 
     check_sparsity(up_to, "profile")
     options = StepOptions(model, calibration, windows, window_length, seed, method,
-                          tuple(exclude or ()), dtype, device, batch_size, stream)
+                          tuple(exclude or ()), dtype, device, batch_size, stream,
+                          products)
     options.full()
     named = evidence or []
     unfinished = Path(f"{out}.work")
     wanted = evidence_wanted(rule or ([] if named else ["propagation"]), named, up_to,
-                             folder=unfinished)
+                             folder=unfinished, products=products)
     print(f"{model}: {profile_step_cost(options, wanted)}")
     if dry_run:
         print("Nothing was run or written.")

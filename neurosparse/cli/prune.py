@@ -23,6 +23,7 @@ def command(
     calibration: of.Calibration = None, windows: of.Windows = 32,
     window_length: of.WindowLength = 512, seed: of.Seed = None, dtype: of.Dtype = "float32",
     device: of.Device = "cpu", batch_size: of.BatchSize = 8,
+    products: of.Products = "auto",
     force: Annotated[bool, typer.Option(
         "--force", help="Take a budget that was made for another model.")] = False,
     progress: of.Shown = "auto", debug: of.Debug = False,
@@ -31,7 +32,7 @@ def command(
     from neurosparse.pipeline import StepOptions, prune_step
 
     options = StepOptions(model, calibration, windows, window_length, seed, method, (), dtype,
-                          device, batch_size)
+                          device, batch_size, products=products)
     options.full()
     with shown(progress) as see:
         done = prune_step(options, budget, out, values=values, refit=refit, pattern=pattern,

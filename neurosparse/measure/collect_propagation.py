@@ -15,10 +15,9 @@ from neurosparse.files import write_whole
 from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.evidence import Arrays, Scene
 from neurosparse.measure.ranked import RankedCollector
-from neurosparse.models import fast_products
+from neurosparse.models import PRODUCTS, products_of
 
 _PASSES = 5
-_PRODUCTS = ("auto", "own")
 
 
 class PropagationCollector(RankedCollector):
@@ -61,9 +60,9 @@ class PropagationCollector(RankedCollector):
                              expected="rates in (0, 1) in increasing order")
         if windows is not None and windows < 1:
             raise InputError("profile", found=f"{windows} windows", expected="at least one")
-        if products not in _PRODUCTS:
+        if products not in PRODUCTS:
             raise InputError("profile", found=f"products {products!r}",
-                             expected=" or ".join(_PRODUCTS))
+                             expected=" or ".join(PRODUCTS))
         self._asked, self._products = windows, products
         self._folder = None if folder is None else Path(folder)
 
@@ -123,4 +122,4 @@ class PropagationCollector(RankedCollector):
                       label=f"damage at {100 * self.points[at]:.0f} %")
 
     def _dtype(self, scene: Scene) -> torch.dtype | None:
-        return fast_products(scene.model) if self._products == "auto" else None
+        return products_of(scene.model, self._products)

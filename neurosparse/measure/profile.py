@@ -41,6 +41,7 @@ def profile(
     batch_size: int = 8,
     store: str = "memory",
     folder: str | None = None,
+    dtype: torch.dtype | None = None,
     progress: Progress = silent,
 ) -> Profile:
     """Measure a model in one forward pass over the calibration windows, and what more is asked.
@@ -66,6 +67,8 @@ def profile(
         Windows a forward pass.
     store, folder
         Where hidden states live: ``"memory"``, or ``"disk"`` below ``folder``.
+    dtype
+        Of the walk's matrix products; the model's own by default. Collectors have their own say.
 
     Returns
     -------
@@ -82,7 +85,8 @@ def profile(
     chosen = find_method(method)
     collectors = make_collectors(evidence, levels)
     targets = find_targets(model, exclude=tuple(exclude))
-    walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder)
+    walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder,
+                     dtype=dtype)
     scene = Scene(model, tokens, targets, walk, chosen, progress)
     for collector in collectors:
         collector.begin(scene)

@@ -12,7 +12,7 @@ from neurosparse.models.documents import read_documents
 from neurosparse.models.identity import identity
 from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
 from neurosparse.models.modality import predictions_of, reads_images
-from neurosparse.models.products import fast_products
+from neurosparse.models.products import PRODUCTS, fast_products, products_of
 from neurosparse.models.source import ModelSource, resolve
 from neurosparse.models.streaming import is_streamed
 from neurosparse.models.targets import Target, find_targets
@@ -22,6 +22,7 @@ from neurosparse.models.weights import get_weight, nan_check, set_weight
 from neurosparse.models.windows import windows
 
 __all__ = [
+    "PRODUCTS",
     "BlockWalk",
     "Blocks",
     "DepthPropagator",
@@ -39,6 +40,7 @@ __all__ = [
     "load_tokenizer",
     "nan_check",
     "predictions_of",
+    "products_of",
     "read_documents",
     "reads_images",
     "resolve",

@@ -7,6 +7,13 @@ from torch import nn
 
 from neurosparse.models.placement import device_of
 
+PRODUCTS = ("auto", "own")
+
+
+def products_of(model: nn.Module, products: str) -> torch.dtype | None:
+    """``fast_products`` for ``"auto"``, the model's own (None) for ``"own"``."""
+    return fast_products(model) if products == "auto" else None
+
 
 def fast_products(model: nn.Module) -> torch.dtype | None:
     """bfloat16 where the model's device has instructions for it and its weights are float32.

@@ -9,22 +9,25 @@ from neurosparse.budgets import evidence_for
 from neurosparse.measure import Collector, PropagationCollector
 
 
-def collector_of(name: str, sparsity: float, folder: str | Path | None = None
-                 ) -> str | Collector:
+def collector_of(name: str, sparsity: float, folder: str | Path | None = None,
+                 products: str = "auto") -> str | Collector:
     """The evidence of that name for budgets up to a sparsity.
 
     Parameters
     ----------
     folder
         Where finished points of the path of ``propagation`` are kept.
+    products
+        In which type that is computed.
     """
     if name != PropagationCollector.name:
         return name
-    return PropagationCollector(sparsity, folder=folder)
+    return PropagationCollector(sparsity, folder=folder, products=products)
 
 
 def evidence_of(rule: str, sparsity: float, options: dict[str, Any], *,
-                folder: str | Path | None = None) -> list[str | Collector]:
+                folder: str | Path | None = None, products: str = "auto"
+                ) -> list[str | Collector]:
     """Evidence for one rule at one sparsity, as ``measure.profile`` takes it.
 
     Parameters
@@ -33,10 +36,13 @@ def evidence_of(rule: str, sparsity: float, options: dict[str, Any], *,
         Of the rule.
     folder
         Where finished points of the path of ``propagation`` are kept.
+    products
+        In which type that is computed.
 
     Raises
     ------
     BudgetError
         Unknown rule, or wrong options.
     """
-    return [collector_of(name, sparsity, folder) for name in evidence_for(rule, **options)]
+    return [collector_of(name, sparsity, folder, products)
+            for name in evidence_for(rule, **options)]

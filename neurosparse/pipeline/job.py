@@ -16,7 +16,14 @@ import torch
 from neurosparse import __version__, kernels, report
 from neurosparse.budgets import Budget, Profile, allocate
 from neurosparse.measure import DepthErrors, profile, sizes_only
-from neurosparse.models import LoadedModel, find_blocks, find_targets, load, nan_check
+from neurosparse.models import (
+    LoadedModel,
+    find_blocks,
+    find_targets,
+    load,
+    nan_check,
+    products_of,
+)
 from neurosparse.pipeline.evaluate import evaluate_alone, write_windows
 from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.export import export_dense
@@ -163,13 +170,14 @@ class _Job:
             with self.record.timed("profile"):
                 needed = [] if options.search_step else evidence_of(
                     options.rule, options.sparsity, options.rule_options,
-                    folder=work.path("propagation"))
+                    folder=work.path("propagation"), products=options.products)
                 found = profile(
                     loaded.model, texts.calibration, evidence=["curves", *needed],
                     method=options.method,
                     exclude=options.exclude, calibration=texts.identity["calibration"],
                     batch_size=options.batch_size, store=options.hidden,
                     folder=str(work.path("hidden")), progress=self.progress,
+                    dtype=products_of(loaded.model, options.products),
                 )
                 found.write(work.path("profile.h5"))
         if not work.path("budget.json").is_file():
@@ -198,6 +206,7 @@ class _Job:
                 refit=None if options.refit is None else Refit(strength=options.refit),
                 pattern=options.pattern, keep_zeros=options.keep_zeros,
                 folder=str(work.path("hidden")), observers=[depth], keeper=files,
+                dtype=products_of(loaded.model, options.products),
                 progress=self.progress,
             )
         measured = Profile.read(work.path("profile.h5"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from neurosparse.budgets import RULES, check_options, check_sparsity
 from neurosparse.errors import InputError
+from neurosparse.models import PRODUCTS
 from neurosparse.pruning import METHODS, Pattern, Refit
 from neurosparse.sparse import VALUES
 
@@ -45,6 +46,7 @@ class CompressOptions:
     exclude: tuple[str, ...] = ()
     export: str | None = None
     dtype: str = "float32"
+    products: str = "auto"
     device: str = "cpu"
     batch_size: int = 8
     stream: bool | None = None
@@ -57,6 +59,7 @@ class CompressOptions:
         _one_of("rule", self.rule, tuple(sorted(RULES)))
         _one_of("values", self.values, VALUES)
         _one_of("dtype", self.dtype, DTYPES)
+        _one_of("products", self.products, PRODUCTS)
         _one_of("hidden", self.hidden, ("memory", "disk"))
         if self.export is not None:
             _one_of("export", self.export, ("dense",))

@@ -9,7 +9,7 @@ from pathlib import Path
 from neurosparse.budgets import Budget, Profile, check_budget
 from neurosparse.errors import InputError
 from neurosparse.measure import Collector, Cost, profile, profile_cost
-from neurosparse.models import identity, load, load_empty
+from neurosparse.models import identity, load, load_empty, products_of
 from neurosparse.pipeline.evidence import collector_of, evidence_of
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.texts import gather
@@ -36,6 +36,8 @@ class StepOptions:
         Glob patterns of linears to leave alone.
     dtype, device, batch_size, stream
         How the model computes.
+    products
+        ``"auto"``: calibration multiplies in bfloat16 where that is fast; ``"own"``: in ``dtype``.
     """
 
     model: str
@@ -49,6 +51,7 @@ class StepOptions:
     device: str = "cpu"
     batch_size: int = 8
     stream: bool = False
+    products: str = "auto"
 
     def full(self) -> CompressOptions:
         """The same as options of the whole job, whose checks they pass."""
@@ -56,11 +59,13 @@ class StepOptions:
             model=self.model, sparsity=0.5, rule="uniform", calibration=self.calibration,
             windows=self.windows, window_length=self.window_length, seed=self.seed,
             method=self.method, exclude=self.exclude, dtype=self.dtype, device=self.device,
-            batch_size=self.batch_size, stream=self.stream, report_windows=1)
+            batch_size=self.batch_size, stream=self.stream, products=self.products,
+            report_windows=1)
 
 
 def evidence_wanted(rules: Sequence[str], evidence: Sequence[str], up_to: float,
-                    folder: str | Path | None = None) -> list[str | Collector]:
+                    folder: str | Path | None = None, products: str = "auto"
+                    ) -> list[str | Collector]:
     """Evidence named and evidence that rules need, each kind once.
 
     Parameters
@@ -69,6 +74,8 @@ def evidence_wanted(rules: Sequence[str], evidence: Sequence[str], up_to: float,
         Greatest sparsity that ``propagation`` will be asked for.
     folder
         Where it keeps finished points, for resuming.
+    products
+        In which type it is computed.
 
     Raises
     ------
@@ -79,11 +86,11 @@ def evidence_wanted(rules: Sequence[str], evidence: Sequence[str], up_to: float,
     """
     wanted: dict[str, str | Collector] = {}
     for name in evidence:
-        wanted[name] = collector_of(name, up_to, folder)
+        wanted[name] = collector_of(name, up_to, folder, products)
     for rule in rules:
         # The step that needs evidence is the predicted one.
         given = {"step": "predicted"} if rule == "arithmetic" else {}
-        for one in evidence_of(rule, up_to, given, folder=folder):
+        for one in evidence_of(rule, up_to, given, folder=folder, products=products):
             wanted[one if isinstance(one, str) else one.name] = one
     if not wanted:
         raise InputError("profile", found=f"rules {list(rules)} and no evidence",
@@ -110,7 +117,8 @@ def profile_step(options: StepOptions, evidence: Sequence[str | Collector], out:
     texts = gather(options.full(), loaded.tokenizer)
     found = profile(loaded.model, texts.calibration, evidence=evidence, method=options.method,
                     exclude=options.exclude, calibration=texts.identity["calibration"],
-                    batch_size=options.batch_size, progress=progress)
+                    batch_size=options.batch_size, progress=progress,
+                    dtype=products_of(loaded.model, options.products))
     found.write(out)
     return found
 
@@ -144,7 +152,8 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
     texts = gather(options.full(), loaded.tokenizer)
     done = prune(loaded.model, chosen, texts.calibration, method=options.method,
                  batch_size=options.batch_size, progress=progress, pattern=pattern,
-                 keep_zeros=keep_zeros, refit=None if refit is None else Refit(strength=refit))
+                 keep_zeros=keep_zeros, refit=None if refit is None else Refit(strength=refit),
+                 dtype=products_of(loaded.model, options.products))
     save(loaded.model, out, values=values, tokenizer=loaded.tokenizer, budget=chosen,
          progress=progress)
     return done

@@ -94,7 +94,8 @@ def depth_terms(file):
 
 
 def depth_step(file):
-    assert file["predicted"][()] >= 0 and file["gap_error"][()] > 0
+    # The tiny model is random, so that the sign of its step is nobody's claim.
+    assert file["predicted"][()] in file["steps"][()] and file["gap_error"][()] > 0
     assert file["best"][()] in file["steps"][()]
 
 
