@@ -26,7 +26,13 @@ import torch
 import neurosparse as ns
 from neurosparse.budgets import Budget, allocate, evidence_for
 from neurosparse.files import write_json
-from neurosparse.measure import Perplexity, PropagationCollector, paired_difference, protocol
+from neurosparse.measure import (
+    Perplexity,
+    ProgressionCollector,
+    PropagationCollector,
+    paired_difference,
+    protocol,
+)
 
 MODELS = ("smollm2", "gemma3-270m")
 SPARSITIES = (0.5, 0.6, 0.7)
@@ -37,6 +43,7 @@ RULES: dict[str, dict[str, Any]] = {
     "uniform + sparsegpt": {}, "propagation + sparsegpt": {},
     "uniform + refit": {}, "propagation + refit": {},
 }
+PATHS = {one.name: one for one in (PropagationCollector, ProgressionCollector)}
 SEEDED = ("uniform", "arithmetic", "propagation")
 GRID = tuple(round(0.002 * at, 3) for at in range(1, 10))
 
@@ -80,9 +87,10 @@ def profile_of(bench: Bench, seed: int, rule: str, rules: list[str], sparsity: f
                folder: Path) -> ns.budgets.Profile:
     """One profile for all published rules; for ours one a sparsity, as ``compress`` makes it."""
     ours = rule.startswith("propagation") or rule == "arithmetic predicted"
-    path = folder / f"{bench.name}-{seed}{f'-{sparsity}' if ours else ''}.h5"
+    kind = "-progression" if rule.startswith("arithmetic") else ""
+    path = folder / f"{bench.name}-{seed}{f'-{sparsity}{kind}' if ours else ''}.h5"
     wanted = {name for one in ([rule] if ours else rules) for name in evidence_of(one)
-              if ours or name != "propagation"}
+              if ours or name not in PATHS}
     if path.is_file():
         found = ns.budgets.Profile.read(path)
         have = set(found.evidence) | ({"curves"} if found.curves is not None else set())
@@ -90,7 +98,7 @@ def profile_of(bench: Bench, seed: int, rule: str, rules: list[str], sparsity: f
             return found
     bench.restore()
     # Everything in float32, as docs/protocol.md says.
-    collectors = [PropagationCollector(sparsity, products="own") if name == "propagation" else name
+    collectors = [PATHS[name](sparsity, products="own") if name in PATHS else name
                   for name in sorted(wanted)]
     found = ns.measure.profile(bench.model, bench.calibration(seed), evidence=collectors)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from common import arguments, figure, save, verdict
 from depth_model import TINY, measured
 
 import neurosparse as ns
-from neurosparse.measure import DepthErrors, PropagationCollector
+from neurosparse.measure import DepthErrors, ProgressionCollector, PropagationCollector
 from neurosparse.report import paper, theme
 
 NAME = "depth_explosion"
@@ -37,7 +37,8 @@ def main() -> None:
     out, s = arguments(__doc__ or "", "20 minutes", FULL, QUICK)
     scene, sparsity = measured(s), float(s["sparsity"])
     profile = ns.measure.profile(scene.model, scene.calibration,
-                                 evidence=["curves", "owl", PropagationCollector(sparsity)])
+                                 evidence=["curves", "owl", PropagationCollector(sparsity),
+                                           ProgressionCollector(sparsity)])
     errors, values = {}, {}
     for rule, options in RULES.items():
         follow = DepthErrors(4)

@@ -5,9 +5,10 @@ damage of a block falls by kappa a block, the best budget is an arithmetic progr
 beta = kappa / k: the number that ATP's grid search looks for.
 
 Derivation. Minimise sum_l g_l a_l exp(k s_l) at a given mean: ln(g_l a_l) + k s_l is one constant,
-so s_l rises by kappa / k a block. The script measures kappa and k, prunes at every step of ATP's
-grid and at the predicted step, all by the official procedure, and compares perplexities on the same
-report windows with their paired error.
+so s_l rises by kappa / k a block. A real network is no such sum, so the least damage is followed
+along a path of progressions (docs/rules.md). The script measures that, prunes at every step of
+ATP's grid and at the predicted step, all by the official procedure, and compares perplexities on
+the same report windows with their paired error.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from depth_model import TINY, measured
 
 import neurosparse as ns
 from neurosparse.budgets import allocate, step_bounds
-from neurosparse.measure import PropagationCollector, paired_difference
+from neurosparse.measure import ProgressionCollector, paired_difference
 from neurosparse.report import paper, theme
 
 NAME = "depth_step"
@@ -34,7 +35,7 @@ def main() -> None:
     out, s = arguments(__doc__ or "", "an hour", FULL, QUICK)
     scene, sparsity = measured(s), float(s["sparsity"])
     profile = ns.measure.profile(scene.model, scene.calibration,
-                                 evidence=["curves", PropagationCollector(sparsity)])
+                                 evidence=[ProgressionCollector(sparsity)])
     sizes = np.bincount(profile.block, weights=profile.sizes).astype(int).tolist()
     most = step_bounds(len(sizes), sparsity, sizes=sizes)[1]
     steps = [s["spacing"] * at for at in range(int(s["grid"]) + 1) if s["spacing"] * at <= most]

@@ -1,7 +1,12 @@
 """Decide how much of each part may go: profiles in, budgets out. Never imports torch."""
 
 from neurosparse.budgets.allocator import exact_counts, exact_mean, integers, separable
-from neurosparse.budgets.arithmetic import arithmetic, progression, step_bounds
+from neurosparse.budgets.arithmetic import (
+    arithmetic,
+    progression,
+    progression_rates,
+    step_bounds,
+)
 from neurosparse.budgets.budget import (
     Budget,
     BudgetTarget,
@@ -12,7 +17,12 @@ from neurosparse.budgets.budget import (
 )
 from neurosparse.budgets.explain import Explanation, explain
 from neurosparse.budgets.identity import check_budget, check_profile
-from neurosparse.budgets.predicted import PredictedStep, predicted_step, step_from_damage
+from neurosparse.budgets.predicted import (
+    PredictedStep,
+    least_damage_step,
+    predicted_step,
+    step_from_damage,
+)
 from neurosparse.budgets.profile import Curves, Profile
 from neurosparse.budgets.propagation import path_below
 from neurosparse.budgets.rules import (
@@ -48,10 +58,12 @@ __all__ = [
     "explain",
     "greatest_sparsity",
     "integers",
+    "least_damage_step",
     "least_sparsity",
     "path_below",
     "predicted_step",
     "progression",
+    "progression_rates",
     "read_budgets",
     "separable",
     "sparsity_for_bits",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.budgets.allocator import exact_mean
 from neurosparse.budgets.budget import Budget, BudgetTarget, Rule, Total
@@ -66,6 +66,28 @@ def progression(n_layers: int, sparsity: float, step: float, *, sizes: Sequence[
     return exact_mean(np.clip(sparsity + step * position, 0.0, 1.0), mass, sparsity)
 
 
+def progression_rates(block: ArrayLike, sizes: ArrayLike, sparsity: float, step: float
+                      ) -> NDArray[np.float64]:
+    """The progression by target: every linear of a block takes its block's rate.
+
+    Parameters
+    ----------
+    block, sizes : arrays of shape (targets,)
+
+    Returns
+    -------
+    rates : array of shape (targets,)
+
+    Raises
+    ------
+    BudgetError
+        The step is outside the legal interval.
+    """
+    blocks, where = np.unique(np.asarray(block), return_inverse=True)
+    mass = np.bincount(where, weights=np.asarray(sizes, float)).astype(np.int64).tolist()
+    return np.asarray(progression(len(blocks), sparsity, step, sizes=mass)[where], float)
+
+
 def arithmetic(n_layers: int, sparsity: float, step: float, sizes: Sequence[int] | None = None
                ) -> Budget:
     """Budget of whole blocks from ATP's progression, without a profile.
@@ -115,7 +137,7 @@ def _step(profile: Profile, sparsity: float, step: float | str, sizes: list[int]
 
 
 def _evidence(options: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("propagation",) if isinstance(options.get("step"), str) else ()
+    return ("progression",) if isinstance(options.get("step"), str) else ()
 
 
 def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +165,7 @@ def arithmetic_rates(profile: Profile, sparsity: float, *, step: float | str
     Parameters
     ----------
     profile
-        Sizes are enough for a step that is given; ``"predicted"`` needs ``propagation`` or curves.
+        Sizes are enough for a step that is given; ``"predicted"`` needs ``progression``.
     step
         Common difference of neighbouring blocks, or ``"predicted"``: kappa / k of
         :func:`predicted_step`, brought into the legal interval.
@@ -157,7 +179,6 @@ def arithmetic_rates(profile: Profile, sparsity: float, *, step: float | str
     BudgetError
         The step is outside the legal interval, or cannot be predicted.
     """
-    blocks, where = np.unique(profile.block, return_inverse=True)
-    sizes = np.bincount(where, weights=profile.sizes).astype(np.int64).tolist()
-    rates = progression(len(blocks), sparsity, _step(profile, sparsity, step, sizes), sizes=sizes)
-    return np.asarray(rates[where], float)
+    mass = units(profile).sizes.astype(np.int64).tolist()
+    return progression_rates(profile.block, profile.sizes, sparsity,
+                             _step(profile, sparsity, step, mass))

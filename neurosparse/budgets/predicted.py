@@ -10,9 +10,9 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from neurosparse.budgets.form import check_evidence
+from neurosparse.budgets.form import array_of, check_evidence
 from neurosparse.budgets.profile import Profile
-from neurosparse.budgets.propagation import marginal_of, stiffness_at
+from neurosparse.budgets.propagation import marginal_damage, marginal_of, stiffness_at
 from neurosparse.budgets.units import units
 from neurosparse.errors import BudgetError
 
@@ -34,7 +34,8 @@ class PredictedStep:
     marginal : array of shape (blocks,)
         Logarithm of the marginal damage a parameter at the rate.
     source
-        Where the damage came from: ``"propagation"``, ``"gains"`` or ``"curves"``.
+        Where the damage came from: ``"progression"``, ``"propagation"``, ``"gains"`` or
+        ``"curves"``.
     """
 
     step: float
@@ -129,52 +130,116 @@ def _from_curves(profile: Profile, sparsity: float) -> PredictedStep:
     return step_from_damage(levels[use], blocks, group.sizes, sparsity, source)
 
 
-def _from_propagation(profile: Profile, sparsity: float) -> PredictedStep:
-    """The progression of least damage near the last point of the path, to the rule's own order.
+def least_damage_step(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, block: ArrayLike,
+                      sparsity: float) -> float:
+    """The progression of a given mean that does least damage, near measured rates.
 
     The damage of rates s is ``sum_l n_l m_l exp(k (s_l - r_l))`` up to a factor, with the rates r
-    and the marginal damages m of that point. Where it is exactly exponential and falls by kappa a
-    block, its least along progressions is at ``kappa / k``.
+    and the marginal damages m measured there. Where it is exactly exponential and falls by kappa
+    a block, its least along progressions is at ``kappa / k``.
+
+    Parameters
+    ----------
+    rates, marginal, sizes, block : arrays of shape (targets,)
+        ``marginal`` a parameter; ``block`` the number of each target's block.
+    sparsity
+        Mean of the progression, which also sets k (``stiffness_at``).
+
+    Returns
+    -------
+    step
+        Within the legal interval.
     """
-    rates, marginal = marginal_of(profile, sparsity)
-    group = units(profile)
-    mass = group.sizes
-    place = np.arange(len(mass), dtype=float)
-    place -= np.average(place, weights=mass)
+    parts, mass = np.asarray(block), np.asarray(sizes, float)
+    number = int(parts.max()) + 1
+    if number == 1:
+        return 0.0
+    place = parts - np.average(parts, weights=mass)
     k = stiffness_at(sparsity)
-    logs = np.log(np.asarray(profile.sizes, float) * marginal) - k * rates
-    by_linear = place[group.where]
+    logs = np.log(mass * np.asarray(marginal, float)) - k * np.asarray(rates, float)
 
     def damage(step: float) -> float:
-        return float(logsumexp(logs + k * (sparsity + step * by_linear)))
+        return float(logsumexp(logs + k * (sparsity + step * place)))
 
-    reach = 1.0 / max(len(mass) - 1, 1)
-    step = float(minimize_scalar(damage, bounds=(-reach, reach), method="bounded",
-                                 options={"xatol": 1e-7}).x) if len(mass) > 1 else 0.0
-    total = np.array([float(logsumexp(logs[group.where == at])) for at in range(len(mass))])
-    at_rate = total + k * sparsity - np.log(mass)
-    return PredictedStep(step, step * k, k, at_rate, "propagation")
+    before, after = -float(place.min()), float(place.max())
+    least = -min((1 - sparsity) / before, sparsity / after)
+    greatest = min(sparsity / before, (1 - sparsity) / after)
+    return float(minimize_scalar(damage, bounds=(least, greatest), method="bounded",
+                                 options={"xatol": 1e-7}).x)
+
+
+def _around(profile: Profile, rates: Floats, marginal: Floats, sparsity: float, step: float,
+            source: str) -> PredictedStep:
+    """With the blocks' marginal damage read off at the mean rate."""
+    k = stiffness_at(sparsity)
+    group = units(profile)
+    logs = np.log(np.asarray(profile.sizes, float) * marginal) - k * rates
+    total = np.array([float(logsumexp(logs[group.where == at]))
+                      for at in range(len(group.sizes))])
+    return PredictedStep(step, step * k, k, total + k * sparsity - np.log(group.sizes), source)
+
+
+def _from_propagation(profile: Profile, sparsity: float) -> PredictedStep:
+    """One step from the last point of the path of ``propagation``."""
+    rates, marginal = marginal_of(profile, sparsity)
+    step = least_damage_step(rates, marginal, profile.sizes, units(profile).where, sparsity)
+    return _around(profile, rates, marginal, sparsity, step, "propagation")
+
+
+# A second answer that moved as far as the first would put the end at infinity.
+_SLOWEST = 0.7
+
+
+def _from_progression(profile: Profile, sparsity: float) -> PredictedStep:
+    """Where the steps of a path of progressions settle.
+
+    At the last point b leads to n(b), and n, measured next on the same windows, to n(n): with the
+    slope r between them the fixed point is ``n(n) + (n(n) - n) r / (1 - r)`` (Aitken).
+    """
+    points = array_of(profile, "progression", "points")
+    below = np.flatnonzero(points < sparsity - 1e-9)
+    at = int(below[-1]) if len(below) else 0
+    where = units(profile).where
+    place = where - np.average(where, weights=np.asarray(profile.sizes, float))
+
+    def answer(index: int) -> tuple[Floats, Floats, float, float]:
+        rates = array_of(profile, "progression", "rates")[index]
+        density = array_of(profile, "progression", "density")[index]
+        marginal = marginal_damage(density, rates, profile.sizes)
+        found = least_damage_step(rates, marginal, profile.sizes, where, sparsity)
+        return rates, marginal, float(np.polyfit(place, rates, 1)[0]), found
+
+    rates, marginal, before, step = answer(at)
+    if at and abs(points[at - 1] - points[at]) < 1e-9:
+        *_, first, second = answer(at - 1)
+        moved = before - first
+        slope = np.clip((step - second) / moved, 0.0, _SLOWEST) if moved else 0.0
+        step += (step - before) * float(slope / (1 - slope))
+    return _around(profile, rates, marginal, sparsity, step, "progression")
 
 
 def predicted_step(profile: Profile, sparsity: float) -> PredictedStep:
     """The arithmetic step for a profile, without any trial.
 
-    From the evidence ``propagation``, where the profile has it: the progression of least predicted
-    damage. Else from curves: the local error times the gain to the output (evidence ``gains``), or
-    the local error alone, which takes every gain as equal and so knows nothing of amplification.
+    From the evidence ``progression``: where the steps along a path of progressions settle. Else
+    from ``propagation``: the progression of least damage after one step. Else from curves: the
+    local error times the gain to the output (evidence ``gains``), or the local error alone, which
+    takes every gain as equal and so knows nothing of amplification.
 
     Parameters
     ----------
     profile
-        With ``propagation`` or curves.
+        With ``progression``, ``propagation`` or curves.
     sparsity
         Mean rate.
 
     Raises
     ------
     BudgetError
-        The profile has neither, or its damage does not grow with the rate.
+        The profile has none of them, or its damage does not grow with the rate.
     """
+    if "progression" in profile.evidence:
+        return _from_progression(profile, sparsity)
     if "propagation" in profile.evidence:
         return _from_propagation(profile, sparsity)
     return _from_curves(profile, sparsity)

@@ -10,6 +10,7 @@ from neurosparse.measure.collect_exponents import ExponentsCollector
 from neurosparse.measure.collect_fisher import FisherCollector
 from neurosparse.measure.collect_gains import GainsCollector
 from neurosparse.measure.collect_lsa import LsaCollector
+from neurosparse.measure.collect_progression import ProgressionCollector
 from neurosparse.measure.collect_propagation import PropagationCollector
 from neurosparse.measure.collect_representation import RepresentationCollector
 from neurosparse.measure.collect_scores import (
@@ -49,6 +50,7 @@ __all__ = [
     "LsaCollector",
     "OwlCollector",
     "Perplexity",
+    "ProgressionCollector",
     "PropagationCollector",
     "Ranks",
     "Replay",

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neurosparse.budgets.propagation import marginal_damage, next_rates, path_below
 from neurosparse.errors import InputError
@@ -16,6 +17,8 @@ from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.evidence import Arrays, Scene
 from neurosparse.measure.ranked import RankedCollector
 from neurosparse.models import PRODUCTS, products_of
+
+Floats = NDArray[np.float64]
 
 _PASSES = 5
 
@@ -85,12 +88,21 @@ class PropagationCollector(RankedCollector):
         for at, point in enumerate(self.points):
             if at:
                 marginal = marginal_damage(found[-1].density, rates, sizes)
-                rates = next_rates(rates, marginal, sizes, point)
+                rates = self.onward(scene, rates, marginal, sizes, point)
             every.append(rates)
             found.append(self._kept(scene, at, rates))
         return {"points": np.array(self.points), "rates": np.stack(every),
                 "density": np.stack([one.density for one in found]),
                 "damage_at": np.array([one.nats for one in found])}
+
+    def onward(self, scene: Scene, rates: Floats, marginal: Floats, sizes: Floats, point: float
+               ) -> Floats:
+        """Rates at the next point, from the marginal damage at the latest."""
+        return next_rates(rates, marginal, sizes, point)
+
+    def turn(self, at: int) -> int:
+        """Which turn through the windows a point takes."""
+        return at
 
     def _kept(self, scene: Scene, at: int, rates: np.ndarray[tuple[int], np.dtype[np.float64]]
               ) -> Damage:
@@ -113,7 +125,7 @@ class PropagationCollector(RankedCollector):
     def _measure(self, scene: Scene, at: int, rates: np.ndarray[tuple[int], np.dtype[np.float64]]
                  ) -> Damage:
         count = self.windows_of(len(scene.tokens))
-        chosen = [(count * at + i) % len(scene.tokens) for i in range(count)]
+        chosen = [(count * self.turn(at) + i) % len(scene.tokens) for i in range(count)]
         per_batch = len(scene.walk.hidden(0))
         dense = torch.stack([scene.walk.hidden(one // per_batch)[one % per_batch].clone()
                              for one in chosen])

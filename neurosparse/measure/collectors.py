@@ -14,6 +14,7 @@ from neurosparse.measure.collect_exponents import ExponentsCollector
 from neurosparse.measure.collect_fisher import FisherCollector
 from neurosparse.measure.collect_gains import GainsCollector
 from neurosparse.measure.collect_lsa import LsaCollector
+from neurosparse.measure.collect_progression import ProgressionCollector
 from neurosparse.measure.collect_propagation import PropagationCollector
 from neurosparse.measure.collect_representation import RepresentationCollector
 from neurosparse.measure.collect_scores import (
@@ -29,8 +30,9 @@ from neurosparse.measure.evidence import Collector
 
 _CLASSES: tuple[type[Collector], ...] = (
     AbsorptionCollector, DlpCollector, ExponentsCollector, FisherCollector, GainsCollector,
-    LsaCollector, OwlCollector, PropagationCollector, RepresentationCollector, ScoresCollector,
-    SecondOrderCollector, ShapesCollector, SingleCollector, SpectraCollector,
+    LsaCollector, OwlCollector, ProgressionCollector, PropagationCollector,
+    RepresentationCollector, ScoresCollector, SecondOrderCollector, ShapesCollector,
+    SingleCollector, SpectraCollector,
 )
 COLLECTORS: dict[str, Callable[[], Collector]] = {one.name: one for one in _CLASSES}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosparse.budgets import evidence_for
-from neurosparse.measure import Collector, PropagationCollector
+from neurosparse.measure import Collector, ProgressionCollector, PropagationCollector
 
 
 def collector_of(name: str, sparsity: float, folder: str | Path | None = None,
@@ -20,9 +20,11 @@ def collector_of(name: str, sparsity: float, folder: str | Path | None = None,
     products
         In which type that is computed.
     """
-    if name != PropagationCollector.name:
+    by_name = {one.name: one for one in (PropagationCollector, ProgressionCollector)}
+    if name not in by_name:
         return name
-    return PropagationCollector(sparsity, folder=folder, products=products)
+    place = None if folder is None else Path(folder) / name
+    return by_name[name](sparsity, folder=place, products=products)
 
 
 def evidence_of(rule: str, sparsity: float, options: dict[str, Any], *,

@@ -13,6 +13,7 @@ from neurosparse.measure import (
     AbsorptionCollector,
     FisherCollector,
     OwlCollector,
+    ProgressionCollector,
     PropagationCollector,
     known_evidence,
     profile,
@@ -30,9 +31,11 @@ def _tokens(windows: int = 4, length: int = 20) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def measured():  # type: ignore[no-untyped-def]
     model = tiny_model()
-    evidence = [name for name in known_evidence() if name != "propagation"]
+    evidence = [name for name in known_evidence()
+                if name not in ("progression", "propagation")]
     return model, profile(model, _tokens(), evidence=[
-        *evidence, PropagationCollector(0.6, windows=2)], batch_size=2)
+        *evidence, PropagationCollector(0.6, windows=2), ProgressionCollector(0.6, windows=2)],
+        batch_size=2)
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))
