@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small test test-fast lint types imports doctest ctest docs bench table-budgets clean
+.PHONY: setup setup-dev demo demo-small test test-fast lint types imports doctest ctest docs bench table-budgets table-transfer clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -79,6 +79,9 @@ bench: setup-dev
 # Hours on two cores; every finished row is kept.
 table-budgets: setup-dev
 	$(BIN)/python benchmarks/table_budgets.py
+
+table-transfer: setup-dev
+	$(BIN)/python benchmarks/table_transfer.py
 
 clean:
 	rm -rf build docs/_build out

@@ -53,7 +53,7 @@ class Bench:
 
     def __init__(self, name: str, windows: int, calibration: int) -> None:
         loaded = ns.models.load(name)
-        self.name, self.model = name, loaded.model
+        self.name, self.model, self.tokenizer = name, loaded.model, loaded.tokenizer
         self.targets = ns.models.find_targets(self.model)
         self.dense = [ns.models.get_weight(self.model, t).clone() for t in self.targets]
         cut = {side: ns.models.windows(loaded.tokenizer, protocol.side(side), length=512)
@@ -70,16 +70,20 @@ class Bench:
         for target, weight in zip(self.targets, self.dense, strict=True):
             ns.models.set_weight(self.model, target, weight)
 
-    def measure(self, budget: Budget | None, seed: int, windows: int | None = None,
-                solver: str = "") -> tuple[Perplexity, float]:
-        """Perplexity of the pruned model on the report windows, and the seconds of pruning."""
+    def prune(self, budget: Budget | None, seed: int, solver: str = "") -> float:
+        """Prune the dense model; the seconds it took."""
         self.restore()
         begin = time.perf_counter()
         if budget is not None:
             ns.pruning.prune(self.model, budget, self.calibration(seed),
                              method="sparsegpt" if solver else "wanda",
                              refit=ns.pruning.Refit() if solver == "refit" else None)
-        spent = time.perf_counter() - begin
+        return time.perf_counter() - begin
+
+    def measure(self, budget: Budget | None, seed: int, windows: int | None = None,
+                solver: str = "") -> tuple[Perplexity, float]:
+        """Perplexity of the pruned model on the report windows, and the seconds of pruning."""
+        spent = self.prune(budget, seed, solver)
         return ns.measure.perplexity(self.model, self.report[:windows], batch_size=2), spent
 
 
