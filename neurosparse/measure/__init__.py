@@ -2,6 +2,8 @@
 
 from neurosparse.measure import protocol
 from neurosparse.measure.accuracy import Accuracy, accuracy, paired_counts
+from neurosparse.measure.bandwidth import ReadProbe, mode_edge, mode_of
+from neurosparse.measure.bytes_moved import decode_bytes
 from neurosparse.measure.choice import choice_accuracy
 from neurosparse.measure.choice_items import ChoiceItem, choice_items, write_lm_eval_task
 from neurosparse.measure.collect_absorption import AbsorptionCollector
@@ -23,8 +25,14 @@ from neurosparse.measure.collect_second_order import SecondOrderCollector
 from neurosparse.measure.collect_single import SingleCollector
 from neurosparse.measure.collect_spectra import SpectraCollector
 from neurosparse.measure.collectors import known_evidence
+from neurosparse.measure.compare_generation import (
+    GenerationComparison,
+    compare_generation,
+    using_threads,
+)
 from neurosparse.measure.curves import local_error
 from neurosparse.measure.damage import Damage, damage
+from neurosparse.measure.dense_twin import dense_twin
 from neurosparse.measure.depth import DepthErrors
 from neurosparse.measure.evidence import Collector, Cost
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
@@ -32,6 +40,7 @@ from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
 from neurosparse.measure.replay import Replay
 from neurosparse.measure.timing import GenerationSpeed, generation_speed, python_share
+from neurosparse.measure.turns import Spread, Summary, Turn, summarise
 
 __all__ = [
     "AbsorptionCollector",
@@ -46,6 +55,7 @@ __all__ = [
     "ExponentsCollector",
     "FisherCollector",
     "GainsCollector",
+    "GenerationComparison",
     "GenerationSpeed",
     "LsaCollector",
     "OwlCollector",
@@ -53,6 +63,7 @@ __all__ = [
     "ProgressionCollector",
     "PropagationCollector",
     "Ranks",
+    "ReadProbe",
     "Replay",
     "RepresentationCollector",
     "ScoresCollector",
@@ -60,13 +71,21 @@ __all__ = [
     "ShapesCollector",
     "SingleCollector",
     "SpectraCollector",
+    "Spread",
+    "Summary",
+    "Turn",
     "accuracy",
     "choice_accuracy",
     "choice_items",
+    "compare_generation",
     "damage",
+    "decode_bytes",
+    "dense_twin",
     "generation_speed",
     "known_evidence",
     "local_error",
+    "mode_edge",
+    "mode_of",
     "paired_counts",
     "paired_difference",
     "perplexity",
@@ -76,5 +95,7 @@ __all__ = [
     "python_share",
     "row_ranks",
     "sizes_only",
+    "summarise",
+    "using_threads",
     "write_lm_eval_task",
 ]

@@ -62,13 +62,13 @@ def generation_speed(model: nn.Module, prompt: torch.Tensor, *, steps: int = 48,
         for turn in range(repeats + 1):
             begin = time.perf_counter()
             out = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
-            _settle(out.logits)
+            settle(out.logits)
             if turn:
                 reads.append(time.perf_counter() - begin)
         token, cache = out.logits[:, -1:].argmax(-1), out.past_key_values
         for step in range(steps + 4):
             begin = time.perf_counter()
-            token = _step(model, token, cache)
+            token = decode_step(model, token, cache)
             if step >= 4:
                 writes.append(time.perf_counter() - begin)
     return GenerationSpeed(
@@ -78,15 +78,28 @@ def generation_speed(model: nn.Module, prompt: torch.Tensor, *, steps: int = 48,
     )
 
 
-def _settle(tensor: torch.Tensor) -> None:
+def settle(tensor: torch.Tensor) -> None:
+    """Wait until a tensor's device has computed it."""
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
 
 
-def _step(model: nn.Module, token: torch.Tensor, cache: object) -> torch.Tensor:
+def decode_step(model: nn.Module, token: torch.Tensor, cache: object) -> torch.Tensor:
+    """Write one token greedily.
+
+    Parameters
+    ----------
+    token : int64 tensor of shape (1, 1)
+    cache
+        Of what was read before; the token is added to it.
+
+    Returns
+    -------
+    int64 tensor of shape (1, 1)
+    """
     out = model(input_ids=token, past_key_values=cache, use_cache=True)
     chosen: torch.Tensor = out.logits[:, -1:].argmax(-1)
-    _settle(chosen)
+    settle(chosen)
     return chosen
 
 
@@ -107,11 +120,11 @@ def python_share(model: nn.Module, prompt: torch.Tensor, *, steps: int = 6) -> f
     with torch.inference_mode():
         out = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
         token, cache = out.logits[:, -1:].argmax(-1), out.past_key_values
-        token = _step(model, token, cache)
+        token = decode_step(model, token, cache)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
             begin = time.perf_counter()
             for _ in range(steps):
-                token = _step(model, token, cache)
+                token = decode_step(model, token, cache)
             wall = time.perf_counter() - begin
     inside = sum(event.self_cpu_time_total for event in seen.key_averages()) * 1e-6
     return float(min(max(1 - inside / wall, 0.0), 1.0))

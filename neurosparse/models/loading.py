@@ -251,7 +251,7 @@ def _from_pretrained(
     if _names_disk(getattr(model, "hf_device_map", None)):
         raise _on_disk(source)
     if source.gguf_file is not None:
-        _forget_quantisation(model)
+        forget_quantisation(model)
     dense: nn.Module = model
     return dense
 
@@ -266,7 +266,7 @@ def _out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _forget_quantisation(model: Any) -> None:
+def forget_quantisation(model: Any) -> None:
     """The weights are dense now; a configuration that says otherwise breaks saving and loading."""
     for holder in (model.config, model):
         for name in ("quantization_config", "hf_quantizer", "quantization_method"):
