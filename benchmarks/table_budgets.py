@@ -2,6 +2,7 @@
 
 Run: make table-budgets      (hours on two cores; goes on where it was stopped)
      python benchmarks/table_budgets.py --show          prints the table from what is there
+     python benchmarks/table_budgets.py --show --windows 16      of the first 16 windows alone
      python benchmarks/table_budgets.py --quick         a few windows, to see that it runs
 
 Every row: budget by the rule from one profile of 32 calibration windows, pruned sequentially with
@@ -163,11 +164,11 @@ def run(arguments: argparse.Namespace) -> None:
                     print(f"{key:<48} {result.value:8.2f} +- {result.stderr:.2f}", flush=True)
 
 
-def show(table: dict[str, Any]) -> None:
-    """Perplexity (mean over seeds, standard error over windows) and the paired gap to ours."""
+def show(table: dict[str, Any], windows: int) -> None:
+    """Perplexity (mean over seeds) on the first windows, and the paired gap to ours."""
     def of(name: str, rule: str, sparsity: float) -> list[Perplexity]:
         rows = [row for key, row in table.items() if key.startswith(f"{name}|{rule}|{sparsity}|")]
-        return [Perplexity(np.array(row["nll"]), row["predictions"]) for row in rows]
+        return [Perplexity(np.array(row["nll"])[:windows], row["predictions"]) for row in rows]
 
     models = [m for m in MODELS if any(key.startswith(f"{m}|") for key in table)]
     for name in models:
@@ -211,7 +212,8 @@ def main() -> None:
     if not arguments.show:
         run(arguments)
     files = sorted(Path(arguments.out).glob("*.json"))
-    show({key: row for file in files for key, row in json.loads(file.read_text()).items()})
+    show({key: row for file in files for key, row in json.loads(file.read_text()).items()},
+         arguments.windows)
 
 
 if __name__ == "__main__":
