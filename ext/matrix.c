@@ -38,6 +38,11 @@ static int check(const ns_matrix *m, int item, int64_t value_count) {
     return falls ? NS_ERROR_OFFSETS : NS_OK;
 }
 
+int ns_check_matrix(const ns_matrix *m, int64_t value_count) {
+    if (m->kind < 0 || m->kind >= NS_KINDS) return NS_ERROR_KIND;
+    return check(m, item_sizes[m->kind], value_count);
+}
+
 static int check_rows(const ns_matrix *m, int64_t first, int64_t last) {
     return first < 0 || last < first || last > m->rows ? NS_ERROR_SIZE : NS_OK;
 }

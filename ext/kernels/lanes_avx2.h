@@ -26,6 +26,12 @@ INLINE void vec_store(float *p, vec v) { _mm256_storeu_ps(p, v); }
 INLINE vec vec_scale(vec v, float s) { return _mm256_mul_ps(v, _mm256_set1_ps(s)); }
 INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE vec vec_repeat1(const float *p) { return _mm256_set1_ps(*p); }
+INLINE vec vec_repeat2(const float *p) {
+    __m128i pair = _mm_loadl_epi64((const __m128i *)p);
+    return _mm256_castsi256_ps(_mm256_broadcastq_epi64(pair));
+}
+INLINE vec vec_repeat4(const float *p) { return _mm256_broadcast_ps((const __m128 *)p); }
 INLINE float vec_sum(vec v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
