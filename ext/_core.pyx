@@ -131,24 +131,6 @@ def expand_float(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray o
     return code
 
 
-def matvec(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, object scales,
-           cnp.ndarray x, cnp.ndarray out):
-    cdef ns_matrix m
-    cdef int code = NS_ERROR_SIZE
-    if is_array(x, 2, cnp.NPY_FLOAT32) and is_array(out, 2, cnp.NPY_FLOAT32):
-        code = fill(&m, values, kind, bitmap, offsets, scales, cnp.PyArray_DIM(x, 1))
-    if code == NS_OK and not fits(out, cnp.PyArray_DIM(x, 0), m.rows):
-        code = NS_ERROR_SIZE
-    if code != NS_OK:
-        return code
-    cdef const float *source = <const float *>cnp.PyArray_DATA(x)
-    cdef float *to = <float *>cnp.PyArray_DATA(out)
-    cdef int64_t count = cnp.PyArray_SIZE(values), batch = cnp.PyArray_DIM(x, 0)
-    with nogil:
-        code = ns_matvec(&m, count, source, batch, to)
-    return code
-
-
 def combine(list sources, list weights, list out, object scale, object scaled, int scaled_from):
     cdef ns_combination c
     cdef cnp.ndarray a
@@ -242,8 +224,12 @@ cdef class Tiles:
         self.t.groups, self.t.words = groups, words
         self.t.offsets = <const int64_t *>cnp.PyArray_DATA(offsets)
         self.t.values = bytes_of(values)
-        self.t.scales = NULL if scales is None else <const float *>cnp.PyArray_DATA(scales)
-        self.t.sums = NULL if sums is None else <const int32_t *>cnp.PyArray_DATA(sums)
+        self.t.scales = NULL
+        if scales is not None:
+            self.t.scales = <const float *>cnp.PyArray_DATA(scales)
+        self.t.sums = NULL
+        if sums is not None:
+            self.t.sums = <const int32_t *>cnp.PyArray_DATA(sums)
         self.held = (masks, offsets, values, scales, sums)
         cdef int code = ns_check_tiles(&self.t, cnp.PyArray_SIZE(values))
         if code != NS_OK:

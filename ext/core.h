@@ -50,9 +50,6 @@ NS_MUST_CHECK int ns_expand(const ns_matrix *m, int item, int64_t value_count, u
                             int64_t first, int64_t last);
 NS_MUST_CHECK int ns_expand_float(const ns_matrix *m, int64_t value_count, float *out,
                                   int64_t first, int64_t last);
-NS_MUST_CHECK int ns_matvec(const ns_matrix *m, int64_t value_count, const float *x,
-                            int64_t batch, float *out);
-
 /* Kind, sizes, and offsets that stay inside `value_count` values. */
 NS_MUST_CHECK int ns_check_matrix(const ns_matrix *m, int64_t value_count);
 

@@ -48,7 +48,6 @@ cdef extern from "core.h":
     int ns_pack_values(const uint8_t *, int, const ns_matrix *, uint8_t *, int64_t) nogil
     int ns_expand(const ns_matrix *, int, int64_t, uint8_t *, int64_t, int64_t) nogil
     int ns_expand_float(const ns_matrix *, int64_t, float *, int64_t, int64_t) nogil
-    int ns_matvec(const ns_matrix *, int64_t, const float *, int64_t, float *) nogil
     int ns_combine(const ns_combination *) nogil
     int ns_error_curves(const ns_curves *) nogil
     int64_t ns_tile_words(int64_t) nogil

@@ -9,9 +9,7 @@ A sparse matrix [rows, cols] is a *bitmap* and its *values*.
 
 All arrays are C-contiguous. Each function runs compiled code of one instruction level (``level``,
 ``using``, environment variable ``NEUROSPARSE_CPU_LEVEL``) or its plain NumPy twin. Pack, unpack
-and expand agree bit for bit at all levels. ``matvec`` accumulates in float32 with x unrounded:
-``|y - exact| <= (cols + 16) * 2**-23 * sum |w| |x|`` a row, at every level, and gives the same bits
-for any number of threads.
+and expand agree bit for bit at all levels. Products are in ``tiles.py``.
 """
 
 from __future__ import annotations
@@ -42,7 +40,6 @@ __all__ = [
     "expand_float",
     "level",
     "levels",
-    "matvec",
     "pack_mask",
     "pack_values",
     "padded_length",
@@ -337,51 +334,6 @@ def expand_float(
     if not _twin_only:
         raise_on(code, operation)
     twin.expand_float(values, kind, bitmap, offsets, scales, first, last, out)
-    return out
-
-
-def matvec(
-    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Floats | None, x: Floats,
-    *, out: Floats | None = None,
-) -> Floats:  # fmt: skip
-    """Sparse matrix times a few dense vectors: ``out[b, r] = sum_j W[r, j] x[b, j]``.
-
-    Four vectors share one walk over the bitmap; more are done four at a time.
-
-    Parameters
-    ----------
-    values, kind, bitmap, offsets
-        The matrix; ``kind`` is one of ``KINDS``.
-    scales
-        float32 [rows] for int8 (any kind takes them), or None.
-    x
-        float32 [batch, cols].
-    out
-        float32 [batch, rows]; allocated if not given.
-
-    Returns
-    -------
-    ``out``, within the bound of the module's docstring.
-
-    Raises
-    ------
-    InputError
-        The arrays do not fit each other, or an unknown kind.
-    """
-    operation = "multiply"
-    if out is None:
-        out = np.empty((x.shape[0], bitmap.shape[0]), np.float32)
-    if not _twin_only:
-        number = _KIND_NUMBER.get(kind, -1)
-        code = _core.matvec(values, number, bitmap, offsets, scales, x, out)
-        if not code:
-            return out
-    check_array(operation, "x", x, 2, np.float32)
-    _check_matrix(operation, values, kind, bitmap, offsets, scales, x.shape[1])
-    check_array(operation, "out", out, 2, np.float32, (x.shape[0], bitmap.shape[0]))
-    if not _twin_only:
-        raise_on(code, operation)
-    twin.matvec(values, kind, bitmap, offsets, scales, x, out)
     return out
 
 

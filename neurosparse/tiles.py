@@ -75,6 +75,8 @@ class Tiles:
             raise InputError("put into tile order", found=f"kind {kind!r}",
                              expected="one of " + ", ".join(kernels.KINDS))
         rows = bitmap.shape[0]
+        if scales is not None:
+            kernels.check_array("put into tile order", "scales", scales, 1, np.float32, (rows,))
         groups = -(-rows // twin_tiles.ROWS)
         masks = np.empty((groups, twin_tiles.words_of(cols)), np.uint64)
         starts = np.empty(groups + 1, np.int64)
@@ -149,3 +151,16 @@ class Tiles:
             return False
         kernels.raise_on(self._compiled.matvec_at(x, halves, batch, out), "multiply")
         return True
+
+    def matmul_at(self, x: int, halves: bool, batch: int, out: int) -> bool:
+        """Many vectors by address; False where this level or kind has no such product.
+
+        bf16 values, and int8 values taken as bf16: ``(cols + 16) 2^-23 + 2^-16`` of
+        ``sum |w| |x|``, without the last where ``halves``.
+        """
+        if self._compiled is None or kernels.level() == "twin":
+            return False
+        code = self._compiled.matmul_at(x, halves, batch, out)
+        if code is not None:
+            kernels.raise_on(code, "multiply")
+        return code is not None

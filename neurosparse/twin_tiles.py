@@ -80,5 +80,6 @@ def matvec(values: Array, kind: str, masks: Array | None, offsets: Array, scales
            rows: int, cols: int, x: Array, out: Array) -> None:
     """``out[b, r] = sum_j W[r, j] x[b, j]``, summed in float64."""
     dense = twin.to_float(dense_of(values, kind, masks, offsets, rows, cols), kind)
-    found = x.astype(np.float64) @ dense.T.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # an infinite x meets a zero
+        found = x.astype(np.float64) @ dense.T.astype(np.float64)
     out[:] = found if scales is None else found * scales

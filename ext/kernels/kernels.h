@@ -42,9 +42,6 @@ static inline int64_t ns_row_count(const uint8_t *bitmap, int64_t words, int64_t
 /* What the values are. */
 enum ns_kind { NS_FP32 = 0, NS_BF16 = 1, NS_FP16 = 2, NS_INT8 = 3, NS_KINDS = 4 };
 
-/* At most this many right-hand sides share one walk over the bitmap. */
-#define NS_BATCH 4
-
 /* One matrix as the row kernels see it; the caller has checked every size. */
 typedef struct {
     int kind;
@@ -77,15 +74,6 @@ typedef int ns_pack_values_fn(const uint8_t *weight, int item, const ns_matrix *
 typedef int ns_expand_fn(const ns_matrix *m, int item, uint8_t *out, int64_t first, int64_t last);
 /* The same into float32, scaled by row where the matrix has scales. */
 typedef int ns_expand_float_fn(const ns_matrix *m, float *out, int64_t first, int64_t last);
-/* Lay x [batch, cols], batch <= NS_BATCH, out as matvec of this level and kind wants it:
- * [words, batch, 64], zeros beyond the last column. */
-typedef void ns_prepare_fn(int kind, const float *x, int batch, int64_t cols, int64_t words,
-                           float *prepared);
-/* out[b, r] = sum_j W[r, j] x[b, j] for rows first..last and batch <= NS_BATCH; `stride` is the
- * distance between two outputs of one row. */
-typedef int ns_matvec_fn(const ns_matrix *m, const float *prepared, int batch, float *out,
-                         int64_t stride, int64_t first, int64_t last);
-
 /* The run-time order of a matrix, "tiles": 16 rows by 4 columns a word, so that an expanded register
  * has one row in each of its sixteen 32-bit lanes and x is one broadcast, with no sums across lanes.
  * A lane holds I = 4 / size neighbouring columns (fp16: I = 1, its lanes are halves), and the items
@@ -196,8 +184,6 @@ typedef struct {
     ns_pack_values_fn *pack_values;
     ns_expand_fn *expand;
     ns_expand_float_fn *expand_float;
-    ns_prepare_fn *prepare;
-    ns_matvec_fn *matvec;
     ns_tile_prepare_fn *tile_prepare;
     ns_tile_matvec_fn *tile_matvec;
     ns_tile_pairs_fn *tile_pairs;    /* NULL where there is no tile_matmul */

@@ -10,8 +10,6 @@ ns_count_rows_fn NS_NAME(count_rows);
 ns_pack_values_fn NS_NAME(pack_values);
 ns_expand_fn NS_NAME(expand);
 ns_expand_float_fn NS_NAME(expand_float);
-ns_prepare_fn NS_NAME(prepare);
-ns_matvec_fn NS_NAME(matvec);
 ns_tile_prepare_fn NS_NAME(tile_prepare);
 ns_tile_matvec_fn NS_NAME(tile_matvec);
 #if NS_ISA == 3
@@ -32,8 +30,6 @@ const ns_table NS_NAME(table) = {
     .pack_values = NS_NAME(pack_values),
     .expand = NS_NAME(expand),
     .expand_float = NS_NAME(expand_float),
-    .prepare = NS_NAME(prepare),
-    .matvec = NS_NAME(matvec),
     .tile_prepare = NS_NAME(tile_prepare),
     .tile_matvec = NS_NAME(tile_matvec),
 #if NS_ISA == 3
