@@ -4,9 +4,9 @@
 Every operation returns 0 or a code of core.h; neurosparse/kernels.py turns codes into errors.
 """
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from arrays cimport bytes_of, fill, fits, frame_sizes, is_array, is_mask_and_bitmap, item_size, value_type
+from arrays cimport are_rows, bytes_of, fill, fits, frame_sizes, is_array, is_mask_and_bitmap, item_size, value_type
 from core cimport *
 
 cnp.import_array()
@@ -131,24 +131,6 @@ def expand_float(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray o
     return code
 
 
-def matvec(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, object scales,
-           cnp.ndarray x, cnp.ndarray out):
-    cdef ns_matrix m
-    cdef int code = NS_ERROR_SIZE
-    if is_array(x, 2, cnp.NPY_FLOAT32) and is_array(out, 2, cnp.NPY_FLOAT32):
-        code = fill(&m, values, kind, bitmap, offsets, scales, cnp.PyArray_DIM(x, 1))
-    if code == NS_OK and not fits(out, cnp.PyArray_DIM(x, 0), m.rows):
-        code = NS_ERROR_SIZE
-    if code != NS_OK:
-        return code
-    cdef const float *source = <const float *>cnp.PyArray_DATA(x)
-    cdef float *to = <float *>cnp.PyArray_DATA(out)
-    cdef int64_t count = cnp.PyArray_SIZE(values), batch = cnp.PyArray_DIM(x, 0)
-    with nogil:
-        code = ns_matvec(&m, count, source, batch, to)
-    return code
-
-
 def combine(list sources, list weights, list out, object scale, object scaled, int scaled_from):
     cdef ns_combination c
     cdef cnp.ndarray a
@@ -186,3 +168,91 @@ def error_curves(cnp.ndarray weight, cnp.ndarray gram, cnp.ndarray order, cnp.nd
     with nogil:
         code = ns_error_curves(&c)
     return code
+
+
+def retile(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, int64_t cols,
+           cnp.ndarray masks, cnp.ndarray tile_offsets, cnp.ndarray tile_values, object sums):
+    cdef ns_matrix m
+    cdef int32_t *totals = NULL
+    cdef int code = fill(&m, values, kind, bitmap, offsets, None, cols)
+    if code == NS_OK and not (
+            is_array(masks, 2, cnp.NPY_UINT64)
+            and fits(masks, ns_tile_groups(m.rows), ns_tile_words(cols))
+            and is_array(tile_offsets, 1, cnp.NPY_INT64)
+            and cnp.PyArray_DIM(tile_offsets, 0) == ns_tile_groups(m.rows) + 1
+            and is_array(tile_values, 1, cnp.PyArray_TYPE(values))
+            and cnp.PyArray_SIZE(tile_values) >= cnp.PyArray_SIZE(values)):
+        code = NS_ERROR_SIZE
+    if code == NS_OK and sums is not None:
+        if not (isinstance(sums, cnp.ndarray) and is_array(sums, 1, cnp.NPY_INT32)
+                and cnp.PyArray_DIM(sums, 0) == m.rows and kind == 3):
+            code = NS_ERROR_SIZE
+        else:
+            totals = <int32_t *>cnp.PyArray_DATA(sums)
+    if code != NS_OK:
+        return code
+    cdef uint64_t *to = <uint64_t *>cnp.PyArray_DATA(masks)
+    cdef int64_t *starts = <int64_t *>cnp.PyArray_DATA(tile_offsets)
+    cdef uint8_t *permuted = bytes_of(tile_values)
+    cdef int64_t count = cnp.PyArray_SIZE(values)
+    with nogil:
+        code = ns_retile(&m, count, to, starts, permuted, totals)
+    return code
+
+
+cdef class Tiles:
+    """Arrays of a matrix in tile order, looked at once; the arrays must not change."""
+    cdef ns_tiles t
+    cdef tuple held
+
+    def __init__(self, int kind, int64_t rows, int64_t cols, object masks, cnp.ndarray offsets,
+                 cnp.ndarray values, object scales, object sums, bint sparse_loads):
+        cdef int64_t groups = ns_tile_groups(rows), words = ns_tile_words(cols)
+        if not (rows >= 0 and cols >= 0 and 0 <= kind < 4
+                and is_array(offsets, 1, cnp.NPY_INT64)
+                and cnp.PyArray_DIM(offsets, 0) == groups + 1
+                and is_array(values, 1, value_type(kind))
+                and are_rows(scales, cnp.NPY_FLOAT32, rows) and are_rows(sums, cnp.NPY_INT32, rows)
+                and (kind != 3 or sums is not None)):
+            raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+        self.t.masks = NULL
+        if masks is not None:
+            if not (is_array(masks, 2, cnp.NPY_UINT64) and fits(masks, groups, words)):
+                raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+            self.t.masks = <const uint64_t *>cnp.PyArray_DATA(masks)
+        self.t.kind, self.t.sparse_loads, self.t.rows, self.t.cols = kind, sparse_loads, rows, cols
+        self.t.groups, self.t.words = groups, words
+        self.t.offsets = <const int64_t *>cnp.PyArray_DATA(offsets)
+        self.t.values = bytes_of(values)
+        self.t.scales = NULL
+        if scales is not None:
+            self.t.scales = <const float *>cnp.PyArray_DATA(scales)
+        self.t.sums = NULL
+        if sums is not None:
+            self.t.sums = <const int32_t *>cnp.PyArray_DATA(sums)
+        self.held = (masks, offsets, values, scales, sums)
+        cdef int code = ns_check_tiles(&self.t, cnp.PyArray_SIZE(values))
+        if code != NS_OK:
+            raise ValueError(ns_strerror(code).decode())
+
+    def matvec(self, cnp.ndarray x, cnp.ndarray out):
+        if not (is_array(x, 2, cnp.NPY_FLOAT32) and is_array(out, 2, cnp.NPY_FLOAT32)
+                and cnp.PyArray_DIM(x, 1) == self.t.cols
+                and fits(out, cnp.PyArray_DIM(x, 0), self.t.rows)):
+            return NS_ERROR_SIZE
+        return self.matvec_at(<size_t>cnp.PyArray_DATA(x), False, cnp.PyArray_DIM(x, 0),
+                              <size_t>cnp.PyArray_DATA(out))
+
+    def matvec_at(self, size_t x, bint halves, int64_t batch, size_t out):
+        """Addresses of contiguous x [batch, cols] and out [batch, rows], float32 or bfloat16."""
+        cdef int code
+        with nogil:
+            code = ns_tile_matvec(&self.t, <const void *>x, halves, batch, <void *>out)
+        return code
+
+    def matmul_at(self, size_t x, bint halves, int64_t batch, size_t out):
+        """The same for many vectors; None where this level has no such product."""
+        cdef int code
+        with nogil:
+            code = ns_tile_matmul(&self.t, <const void *>x, halves, batch, <void *>out)
+        return None if code == NS_ERROR_LEVEL else code

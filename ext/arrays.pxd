@@ -24,6 +24,12 @@ cdef inline bint fits(cnp.ndarray a, int64_t rows, int64_t cols):
     return cnp.PyArray_DIM(a, 0) == rows and cnp.PyArray_DIM(a, 1) == cols
 
 
+cdef inline bint are_rows(object a, int type_number, int64_t rows):
+    """None, or one number a row."""
+    return a is None or (isinstance(a, cnp.ndarray) and is_array(a, 1, type_number)
+                         and cnp.PyArray_DIM(a, 0) == rows)
+
+
 cdef inline bint is_mask_and_bitmap(cnp.ndarray mask, cnp.ndarray bitmap):
     return (is_array(mask, 2, cnp.NPY_UINT8) and is_array(bitmap, 2, cnp.NPY_UINT8)
             and fits(bitmap, cnp.PyArray_DIM(mask, 0), (cnp.PyArray_DIM(mask, 1) + 63) // 64 * 8))

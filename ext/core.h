@@ -50,8 +50,23 @@ NS_MUST_CHECK int ns_expand(const ns_matrix *m, int item, int64_t value_count, u
                             int64_t first, int64_t last);
 NS_MUST_CHECK int ns_expand_float(const ns_matrix *m, int64_t value_count, float *out,
                                   int64_t first, int64_t last);
-NS_MUST_CHECK int ns_matvec(const ns_matrix *m, int64_t value_count, const float *x,
-                            int64_t batch, float *out);
+/* Kind, sizes, and offsets that stay inside `value_count` values. */
+NS_MUST_CHECK int ns_check_matrix(const ns_matrix *m, int64_t value_count);
+
+/* tiles.c: masks [groups, words], offsets [groups + 1], values as many as the matrix has, sums
+ * [rows] for int8 or NULL. The level that multiplies may be another than the one that made them. */
+int64_t ns_tile_words(int64_t cols);
+int64_t ns_tile_groups(int64_t rows);
+NS_MUST_CHECK int ns_retile(const ns_matrix *m, int64_t value_count, uint64_t *masks,
+                            int64_t *offsets, uint8_t *values, int32_t *sums);
+/* Offsets that rise, stay inside `value_count` values and are those of the masks. */
+NS_MUST_CHECK int ns_check_tiles(const ns_tiles *t, int64_t value_count);
+/* x [batch, cols] and out [batch, rows] float, or bfloat16 where `halves`. */
+NS_MUST_CHECK int ns_tile_matvec(const ns_tiles *t, const void *x, int halves, int64_t batch,
+                                 void *out);
+/* The same for many vectors, bf16 and int8 values; NS_ERROR_LEVEL where this level has no such. */
+NS_MUST_CHECK int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch,
+                                 void *out);
 
 /* frames.c */
 NS_MUST_CHECK int ns_combine(const ns_combination *c);

@@ -1,5 +1,5 @@
 """core.h, for Cython."""
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "core.h":
     ctypedef struct ns_matrix:
@@ -9,6 +9,14 @@ cdef extern from "core.h":
         const int64_t *offsets
         const uint8_t *values
         const float *scales
+    ctypedef struct ns_tiles:
+        int kind, sparse_loads
+        int64_t rows, cols, groups, words
+        const uint64_t *masks
+        const int64_t *offsets
+        const uint8_t *values
+        const float *scales
+        const int32_t *sums
     ctypedef struct ns_combination:
         int item, count, outputs, scaled_from
         int64_t rows, columns
@@ -25,7 +33,7 @@ cdef extern from "core.h":
         const int64_t *counts
         float *work
         double *out
-    int NS_ERROR_SIZE, NS_OK
+    int NS_ERROR_SIZE, NS_ERROR_LEVEL, NS_OK
     const char *ns_strerror(int) nogil
     int ns_level_count() nogil
     const char *ns_level_name(int) nogil
@@ -40,6 +48,11 @@ cdef extern from "core.h":
     int ns_pack_values(const uint8_t *, int, const ns_matrix *, uint8_t *, int64_t) nogil
     int ns_expand(const ns_matrix *, int, int64_t, uint8_t *, int64_t, int64_t) nogil
     int ns_expand_float(const ns_matrix *, int64_t, float *, int64_t, int64_t) nogil
-    int ns_matvec(const ns_matrix *, int64_t, const float *, int64_t, float *) nogil
     int ns_combine(const ns_combination *) nogil
     int ns_error_curves(const ns_curves *) nogil
+    int64_t ns_tile_words(int64_t) nogil
+    int64_t ns_tile_groups(int64_t) nogil
+    int ns_check_tiles(const ns_tiles *, int64_t) nogil
+    int ns_retile(const ns_matrix *, int64_t, uint64_t *, int64_t *, uint8_t *, int32_t *) nogil
+    int ns_tile_matvec(const ns_tiles *, const void *, bint, int64_t, void *) nogil
+    int ns_tile_matmul(const ns_tiles *, const void *, bint, int64_t, void *) nogil

@@ -3,12 +3,10 @@
 #include "core.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 
 enum {
     CHUNK_BYTES = 1 << 16,  /* streamed by one claim: small enough to even out, large enough to pay */
-    OVERREAD_BYTES = 64,
-    STACK_FLOATS = 4096
+    OVERREAD_BYTES = 64
 };
 
 static const int item_sizes[NS_KINDS] = {4, 2, 2, 1};
@@ -36,6 +34,11 @@ static int check(const ns_matrix *m, int item, int64_t value_count) {
     int falls = 0;
     for (int64_t r = 0; r < m->rows; r++) falls |= m->offsets[r + 1] < m->offsets[r];
     return falls ? NS_ERROR_OFFSETS : NS_OK;
+}
+
+int ns_check_matrix(const ns_matrix *m, int64_t value_count) {
+    if (m->kind < 0 || m->kind >= NS_KINDS) return NS_ERROR_KIND;
+    return check(m, item_sizes[m->kind], value_count);
 }
 
 static int check_rows(const ns_matrix *m, int64_t first, int64_t last) {
@@ -148,51 +151,5 @@ int ns_expand_float(const ns_matrix *m, int64_t value_count, float *out, int64_t
     if (code == NS_OK) code = check_rows(m, first, last);
     if (code != NS_OK) return code;
     ns_parallel(last - first, chunk_rows(1, m->cols * 4), expand_float_task, &j);
-    return outcome(&j.failed);
-}
-
-typedef struct {
-    const ns_table *table;
-    const ns_matrix *m;
-    const float *prepared;
-    float *out;
-    int64_t batch;
-    atomic_int failed;
-} product;
-
-/* How many of the remaining right-hand sides go together. */
-static int group(int64_t remaining) { return remaining < NS_BATCH ? (int)remaining : NS_BATCH; }
-
-static void matvec_task(void *context, int64_t first, int64_t last) {
-    product *j = context;
-    int64_t width = 64 * j->m->words;
-    for (int64_t b = 0; b < j->batch; b += NS_BATCH) {
-        if (j->table->matvec(j->m, j->prepared + b * width, group(j->batch - b),
-                             j->out + b * j->m->rows, j->m->rows, first, last)) {
-            atomic_store(&j->failed, 1);
-        }
-    }
-}
-
-int ns_matvec(const ns_matrix *m, int64_t value_count, const float *x, int64_t batch, float *out) {
-    float stack[STACK_FLOATS] __attribute__((aligned(64)));
-    product j = {.table = ns_active(), .m = m, .prepared = stack, .out = out, .batch = batch};
-    void *scratch = NULL;
-    if (m->kind < 0 || m->kind >= NS_KINDS) return NS_ERROR_KIND;
-    int code = check(m, item_sizes[m->kind], value_count);
-    if (code == NS_OK && batch < 0) code = NS_ERROR_SIZE;
-    if (code != NS_OK) return code;
-    size_t floats = (size_t)(batch * 64 * m->words);
-    if (floats > STACK_FLOATS) {
-        if (posix_memalign(&scratch, 64, floats * sizeof(float)) != 0) return NS_ERROR_MEMORY;
-        j.prepared = scratch;
-    }
-    for (int64_t b = 0; b < batch; b += NS_BATCH) {
-        j.table->prepare(m->kind, x + b * m->cols, group(batch - b), m->cols, m->words,
-                         (float *)j.prepared + b * 64 * m->words);
-    }
-    int64_t bytes = m->offsets[m->rows] * item_sizes[m->kind] + m->rows * m->words * 8;
-    ns_parallel(m->rows, chunk_rows(m->rows, bytes), matvec_task, &j);
-    free(scratch);
     return outcome(&j.failed);
 }

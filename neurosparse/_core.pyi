@@ -33,10 +33,6 @@ def expand_float(
     values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, scales: _Floats | None,
     cols: int, first: int, last: int, out: _Floats,
 ) -> int: ...
-def matvec(
-    values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, scales: _Floats | None,
-    x: _Floats, out: _Floats,
-) -> int: ...
 def combine(
     sources: list[NDArray[np.floating]], weights: list[list[float]],
     out: list[NDArray[np.floating]],
@@ -46,3 +42,20 @@ def error_curves(
     weight: _Floats, gram: _Floats, order: NDArray[np.int32], counts: _Offsets,
     work: _Floats, out: NDArray[np.float64],
 ) -> int: ...
+def retile(
+    values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, cols: int,
+    masks: NDArray[np.uint64], tile_offsets: _Offsets, tile_values: _Values,
+    sums: NDArray[np.int32] | None,
+) -> int: ...
+
+class Tiles:
+    """Raises ValueError where the arrays do not fit each other."""
+
+    def __init__(
+        self, kind: int, rows: int, cols: int, masks: NDArray[np.uint64] | None,
+        offsets: _Offsets, values: _Values, scales: _Floats | None,
+        sums: NDArray[np.int32] | None, sparse_loads: bool,
+    ) -> None: ...
+    def matvec(self, x: _Floats, out: _Floats) -> int: ...
+    def matvec_at(self, x: int, halves: bool, batch: int, out: int) -> int: ...
+    def matmul_at(self, x: int, halves: bool, batch: int, out: int) -> int | None: ...

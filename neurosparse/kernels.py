@@ -9,9 +9,7 @@ A sparse matrix [rows, cols] is a *bitmap* and its *values*.
 
 All arrays are C-contiguous. Each function runs compiled code of one instruction level (``level``,
 ``using``, environment variable ``NEUROSPARSE_CPU_LEVEL``) or its plain NumPy twin. Pack, unpack
-and expand agree bit for bit at all levels. ``matvec`` accumulates in float32 with x unrounded:
-``|y - exact| <= (cols + 16) * 2**-23 * sum |w| |x|`` a row, at every level, and gives the same bits
-for any number of threads.
+and expand agree bit for bit at all levels. Products are in ``tiles.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosparse import twin
+from neurosparse import twin, twin_tiles
 from neurosparse._version import __version__
 from neurosparse.errors import InputError
 
@@ -42,7 +40,6 @@ __all__ = [
     "expand_float",
     "level",
     "levels",
-    "matvec",
     "pack_mask",
     "pack_values",
     "padded_length",
@@ -169,12 +166,12 @@ def pack_mask(mask: Array) -> Bitmap:
     """
     if mask.dtype == np.bool_:
         mask = mask.view(np.uint8)
-    _check_array("pack a mask", "mask", mask, 2, np.uint8)
+    check_array("pack a mask", "mask", mask, 2, np.uint8)
     bitmap = np.empty((mask.shape[0], bitmap_bytes(mask.shape[1])), np.uint8)
     if _twin_only:
         twin.pack_mask(mask, bitmap)
     else:
-        _raise_on(_core.pack_mask(mask, bitmap), "pack a mask")
+        raise_on(_core.pack_mask(mask, bitmap), "pack a mask")
     return bitmap
 
 
@@ -191,7 +188,7 @@ def unpack_mask(bitmap: Bitmap, cols: int) -> NDArray[np.bool_]:
     if _twin_only:
         twin.unpack_mask(bitmap, mask)
     else:
-        _raise_on(_core.unpack_mask(bitmap, mask), "unpack a mask")
+        raise_on(_core.unpack_mask(bitmap, mask), "unpack a mask")
     return mask.view(np.bool_)
 
 
@@ -203,7 +200,7 @@ def row_offsets(bitmap: Bitmap) -> Offsets:
     InputError
         Not a bitmap.
     """
-    _check_array("count a bitmap's rows", "bitmap", bitmap, 2, np.uint8)
+    check_array("count a bitmap's rows", "bitmap", bitmap, 2, np.uint8)
     if bitmap.shape[1] % 8:
         raise InputError(
             "count a bitmap's rows", found=f"rows of {bitmap.shape[1]} bytes",
@@ -213,7 +210,7 @@ def row_offsets(bitmap: Bitmap) -> Offsets:
     if _twin_only:
         twin.row_offsets(bitmap, offsets)
     else:
-        _raise_on(_core.row_offsets(bitmap, offsets), "count a bitmap's rows")
+        raise_on(_core.row_offsets(bitmap, offsets), "count a bitmap's rows")
     return offsets
 
 
@@ -239,7 +236,7 @@ def pack_values(weight: Array, bitmap: Bitmap) -> Array:
     operation = "pack values"
     kind = _kind_of(operation, "weight", weight)
     carrier = weight.view(_CARRIERS[kind]) if weight.ndim == 2 else weight
-    _check_array(operation, "weight", carrier, 2, _CARRIERS[kind])
+    check_array(operation, "weight", carrier, 2, _CARRIERS[kind])
     _check_bitmap(operation, bitmap, weight.shape[1], weight.shape[0])
     offsets = row_offsets(bitmap)
     nnz = int(offsets[-1])
@@ -249,7 +246,7 @@ def pack_values(weight: Array, bitmap: Bitmap) -> Array:
         twin.pack_values(carrier, bitmap, offsets, values)
     elif code := _core.pack_values(carrier, _KIND_NUMBER[kind], bitmap, offsets, values):
         _check_pad_bits(operation, bitmap, weight.shape[1])
-        _raise_on(code, operation)
+        raise_on(code, operation)
     return values.view(weight.dtype)
 
 
@@ -285,15 +282,15 @@ def expand(
     if _twin_only:
         _check_matrix(operation, carrier, kind, bitmap, offsets, None, cols)
         _check_rows(operation, bitmap, first, last)
-        _check_array(operation, "out", to, 2, _CARRIERS[kind], (last - first, cols))
+        check_array(operation, "out", to, 2, _CARRIERS[kind], (last - first, cols))
         twin.expand(carrier, bitmap, offsets, first, last, to)
         return out
     code = _core.expand(carrier, _KIND_NUMBER[kind], bitmap, offsets, cols, first, last, to)
     if code:
         _check_matrix(operation, carrier, kind, bitmap, offsets, None, cols)
         _check_rows(operation, bitmap, first, last)
-        _check_array(operation, "out", to, 2, _CARRIERS[kind], (last - first, cols))
-        _raise_on(code, operation)
+        check_array(operation, "out", to, 2, _CARRIERS[kind], (last - first, cols))
+        raise_on(code, operation)
     return out
 
 
@@ -333,62 +330,63 @@ def expand_float(
             return out
     _check_matrix(operation, values, kind, bitmap, offsets, scales, cols)
     _check_rows(operation, bitmap, first, last)
-    _check_array(operation, "out", out, 2, np.float32, (last - first, cols))
+    check_array(operation, "out", out, 2, np.float32, (last - first, cols))
     if not _twin_only:
-        _raise_on(code, operation)
+        raise_on(code, operation)
     twin.expand_float(values, kind, bitmap, offsets, scales, first, last, out)
     return out
 
 
-def matvec(
-    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Floats | None, x: Floats,
-    *, out: Floats | None = None,
-) -> Floats:  # fmt: skip
-    """Sparse matrix times a few dense vectors: ``out[b, r] = sum_j W[r, j] x[b, j]``.
+# --- tile order: neurosparse/tiles.py -----------------------------------------------------------
 
-    Four vectors share one walk over the bitmap; more are done four at a time.
 
-    Parameters
-    ----------
-    values, kind, bitmap, offsets
-        The matrix; ``kind`` is one of ``KINDS``.
-    scales
-        float32 [rows] for int8 (any kind takes them), or None.
-    x
-        float32 [batch, cols].
-    out
-        float32 [batch, rows]; allocated if not given.
-
-    Returns
-    -------
-    ``out``, within the bound of the module's docstring.
+def retile(
+    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, cols: int, masks: Array,
+    tile_offsets: Offsets, tile_values: Array, sums: Array | None,
+) -> None:  # fmt: skip
+    """From row order to the arrays of ``tiles.Tiles``, which are filled.
 
     Raises
     ------
     InputError
-        The arrays do not fit each other, or an unknown kind.
+        The arrays do not fit each other.
     """
-    operation = "multiply"
-    if out is None:
-        out = np.empty((x.shape[0], bitmap.shape[0]), np.float32)
+    operation = "put into tile order"
     if not _twin_only:
-        number = _KIND_NUMBER.get(kind, -1)
-        code = _core.matvec(values, number, bitmap, offsets, scales, x, out)
+        code = _core.retile(values, _KIND_NUMBER[kind], bitmap, offsets, cols, masks, tile_offsets,
+                            tile_values, sums)  # fmt: skip
         if not code:
-            return out
-    _check_array(operation, "x", x, 2, np.float32)
-    _check_matrix(operation, values, kind, bitmap, offsets, scales, x.shape[1])
-    _check_array(operation, "out", out, 2, np.float32, (x.shape[0], bitmap.shape[0]))
+            return
+    _check_matrix(operation, values, kind, bitmap, offsets, None, cols)
     if not _twin_only:
-        _raise_on(code, operation)
-    twin.matvec(values, kind, bitmap, offsets, scales, x, out)
-    return out
+        raise_on(code, operation)
+    twin_tiles.retile(values, kind, bitmap, offsets, cols, masks, tile_offsets, tile_values, sums)
+
+
+def compiled_tiles(
+    kind: str, rows: int, cols: int, masks: Array | None, offsets: Offsets, values: Array,
+    scales: Floats | None, sums: Array | None, sparse_loads: bool,
+) -> Any:  # fmt: skip
+    """The compiled side of ``tiles.Tiles``, or None where nothing is built.
+
+    Raises
+    ------
+    InputError
+        The arrays do not fit each other.
+    """
+    if not _BUILT:
+        return None
+    try:
+        return _core.Tiles(_KIND_NUMBER[kind], rows, cols, masks, offsets, values, scales, sums,
+                           sparse_loads)  # fmt: skip
+    except ValueError as error:
+        raise InputError("hold tiles", found=str(error), expected="arrays that fit") from None
 
 
 # --- what is wrong with an argument: the twin asks always, compiled code only when it refuses ---
 
 
-def _check_array(
+def check_array(
     operation: str, name: str, a: Array, dims: int, dtype: Any, shape: tuple[int, ...] | None = None
 ) -> None:
     wanted = f"{np.dtype(dtype).name}, {dims} dimensions"
@@ -406,9 +404,9 @@ def _check_array(
 def _check_bitmap(operation: str, bitmap: Bitmap, cols: int, rows: int | None = None) -> None:
     if cols < 0:
         raise InputError(operation, found=f"cols = {cols}", expected="0 or more")
-    _check_array(operation, "bitmap", bitmap, 2, np.uint8)
+    check_array(operation, "bitmap", bitmap, 2, np.uint8)
     shape = (bitmap.shape[0] if rows is None else rows, bitmap_bytes(cols))
-    _check_array(operation, "bitmap", bitmap, 2, np.uint8, shape)
+    check_array(operation, "bitmap", bitmap, 2, np.uint8, shape)
 
 
 def _check_pad_bits(operation: str, bitmap: Bitmap, cols: int) -> None:
@@ -426,13 +424,13 @@ def _check_matrix(
 ) -> None:  # fmt: skip
     if kind not in KINDS:
         raise InputError(operation, found=f"kind {kind!r}", expected="one of " + ", ".join(KINDS))
-    _check_array(operation, f"{kind} values", values, 1, _CARRIERS[kind])
+    check_array(operation, f"{kind} values", values, 1, _CARRIERS[kind])
     _check_bitmap(operation, bitmap, cols)
     _check_pad_bits(operation, bitmap, cols)
     rows = bitmap.shape[0]
-    _check_array(operation, "offsets", offsets, 1, np.int64, (rows + 1,))
+    check_array(operation, "offsets", offsets, 1, np.int64, (rows + 1,))
     if scales is not None:
-        _check_array(operation, "scales", scales, 1, np.float32, (rows,))
+        check_array(operation, "scales", scales, 1, np.float32, (rows,))
     if not np.array_equal(offsets, row_offsets(bitmap)):
         raise InputError(
             operation, found="offsets of another bitmap", expected="row_offsets(bitmap)"
@@ -459,7 +457,7 @@ def _kind_of(operation: str, name: str, a: Array) -> str:
     return _KIND_OF_SIZE[a.itemsize]
 
 
-def _raise_on(code: int, operation: str) -> None:
+def raise_on(code: int, operation: str) -> None:
     if code:
         raise InputError(operation, found=_core.strerror(code), expected="arguments that fit")
 

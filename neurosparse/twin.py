@@ -16,8 +16,6 @@ Bitmap = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Offsets = NDArray[np.int64]
 
-_TILE_ROWS = 256  # bounds the dense scratch of a product
-
 
 def pack_mask(mask: Array, bitmap: Bitmap) -> None:
     """Bit j of a row is byte j // 8, bit j % 8."""
@@ -61,20 +59,6 @@ def expand_float(
     out[_mask(bitmap[first:last], out.shape[1])] = floats
     if scales is not None:
         out *= scales[first:last, None]
-
-
-def matvec(
-    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Floats | None,
-    x: Floats, out: Floats,
-) -> None:  # fmt: skip
-    """Compute out[b, r] = sum_j W[r, j] x[b, j], some rows at a time."""
-    for first in range(0, bitmap.shape[0], _TILE_ROWS):
-        last = min(first + _TILE_ROWS, bitmap.shape[0])
-        dense = np.empty((last - first, x.shape[1]), np.float32)
-        expand_float(values, kind, bitmap, offsets, None, first, last, dense)
-        out[:, first:last] = x @ dense.T
-    if scales is not None:
-        out *= scales
 
 
 def to_float(values: Array, kind: str) -> Floats:

@@ -42,9 +42,6 @@ static inline int64_t ns_row_count(const uint8_t *bitmap, int64_t words, int64_t
 /* What the values are. */
 enum ns_kind { NS_FP32 = 0, NS_BF16 = 1, NS_FP16 = 2, NS_INT8 = 3, NS_KINDS = 4 };
 
-/* At most this many right-hand sides share one walk over the bitmap. */
-#define NS_BATCH 4
-
 /* One matrix as the row kernels see it; the caller has checked every size. */
 typedef struct {
     int kind;
@@ -77,14 +74,77 @@ typedef int ns_pack_values_fn(const uint8_t *weight, int item, const ns_matrix *
 typedef int ns_expand_fn(const ns_matrix *m, int item, uint8_t *out, int64_t first, int64_t last);
 /* The same into float32, scaled by row where the matrix has scales. */
 typedef int ns_expand_float_fn(const ns_matrix *m, float *out, int64_t first, int64_t last);
-/* Lay x [batch, cols], batch <= NS_BATCH, out as matvec of this level and kind wants it:
- * [words, batch, 64], zeros beyond the last column. */
-typedef void ns_prepare_fn(int kind, const float *x, int batch, int64_t cols, int64_t words,
-                           float *prepared);
-/* out[b, r] = sum_j W[r, j] x[b, j] for rows first..last and batch <= NS_BATCH; `stride` is the
- * distance between two outputs of one row. */
-typedef int ns_matvec_fn(const ns_matrix *m, const float *prepared, int batch, float *out,
-                         int64_t stride, int64_t first, int64_t last);
+/* The run-time order of a matrix, "tiles": 16 rows by 4 columns a word, so that an expanded register
+ * has one row in each of its sixteen 32-bit lanes and x is one broadcast, with no sums across lanes.
+ * A lane holds I = 4 / size neighbouring columns (fp16: I = 1, its lanes are halves), and the items
+ * of a word stand in the order [4 / I][16 rows][I]. The words of a group of 16 rows follow each
+ * other by columns, then those of the next group; words a group are a multiple of NS_TILE_STEP, so
+ * that no kernel has a tail. The values of a group are those of its 16 rows in row order, permuted:
+ * both orders share their offsets. At least 64 bytes follow the last value. */
+enum { NS_TILE_ROWS = 16, NS_TILE_COLS = 4, NS_TILE_STEP = 8 };
+typedef struct {
+    int kind;
+    int sparse_loads;        /* density at which half a register of values nearly always does */
+    int64_t rows, cols;
+    int64_t groups, words;   /* ceil(rows / 16); words a group */
+    const uint64_t *masks;   /* [groups, words]; NULL: every item is stored, zeros too */
+    const int64_t *offsets;  /* [groups + 1], in values */
+    const uint8_t *values;
+    const float *scales;     /* [rows] for int8, else NULL */
+    const int32_t *sums;     /* [rows] sums of a row's values, for int8 */
+} ns_tiles;
+
+/* How many columns share a 32-bit lane. */
+static inline int ns_tile_lane(int kind) { return kind == NS_INT8 ? 4 : kind == NS_BF16 ? 2 : 1; }
+
+/* Right-hand sides as tile_matvec of this level and kind wants them; vector b begins at
+ * data + b * stride. */
+typedef struct {
+    uint32_t *data;
+    int64_t stride;  /* 4 * words + NS_TILE_ROWS: items, then what belongs to the whole vector */
+    int batch;
+    int low;         /* the lower halves of some vector are not all zero */
+} ns_vectors;
+
+/* bfloat16 x [cols] as floats. */
+static inline const float *ns_widen(const uint16_t *x, int64_t cols, float *to) {
+    for (int64_t i = 0; i < cols; i++) {
+        uint32_t bits = (uint32_t)x[i] << 16;
+        memcpy(to + i, &bits, sizeof bits);
+    }
+    return to;
+}
+
+/* The plain form of a vector: floats, zeros behind them. */
+static inline void ns_tile_floats(const ns_tiles *t, const void *x, int halves, uint32_t *to) {
+    if (halves) ns_widen((const uint16_t *)x, t->cols, (float *)to);
+    else memcpy(to, x, (size_t)t->cols * sizeof *to);
+    memset(to + t->cols, 0, (size_t)(NS_TILE_COLS * t->words - t->cols) * sizeof *to);
+}
+
+/* One vector x [cols], float or (halves) bfloat16, to `to`; returns whether lower halves matter.
+ * There is room for [cols] floats at `scratch`. */
+typedef int ns_tile_prepare_fn(const ns_tiles *t, const void *x, int halves, float *scratch,
+                               uint32_t *to);
+/* out[b, r] for the rows of groups first..last. */
+typedef void ns_tile_matvec_fn(const ns_tiles *t, const ns_vectors *x, float *out, int64_t stride,
+                               int64_t first, int64_t last);
+/* Many vectors, as pairs of bf16 (high parts, then low parts if there are any): out [batch, rows],
+ * float or (halves) bfloat16, for the pairs first..last of groups. `panel` has room for
+ * ns_panel_items + batch * NS_PANEL_ROWS items. Only some levels have it, for bf16 and int8 values;
+ * elsewhere the table holds NULL. */
+enum { NS_PANEL_WORDS = 1024, NS_PANEL_ROWS = 32 };
+static inline int64_t ns_panel_items(const ns_tiles *t) {
+    return 2 * NS_PANEL_ROWS * (t->words < NS_PANEL_WORDS ? t->words : NS_PANEL_WORDS);
+}
+typedef void ns_tile_matmul_fn(const ns_tiles *t, const ns_vectors *x, uint32_t *panel, void *out,
+                               int halves, int64_t first, int64_t last);
+/* A vector for it: 2 * words items of high parts, and of low parts where x is float. */
+typedef int ns_tile_pairs_fn(const ns_tiles *t, const void *x, int halves, uint32_t *to);
+/* Groups first..last of a matrix in row order to masks [groups, words], values, and (int8) sums.
+ * Returns 1 where a row's bitmap and offsets disagree. */
+typedef int ns_retile_fn(const ns_matrix *m, int64_t words, uint64_t *masks, uint8_t *values,
+                         int32_t *sums, int64_t first, int64_t last);
 
 /* Frames are [columns, rows] with rows contiguous, all of one size and type. Output o becomes
  * sum_s weights[o][s] sources[s]; scaled becomes scale (a value a row) times a source, or times
@@ -124,8 +184,11 @@ typedef struct {
     ns_pack_values_fn *pack_values;
     ns_expand_fn *expand;
     ns_expand_float_fn *expand_float;
-    ns_prepare_fn *prepare;
-    ns_matvec_fn *matvec;
+    ns_tile_prepare_fn *tile_prepare;
+    ns_tile_matvec_fn *tile_matvec;
+    ns_tile_pairs_fn *tile_pairs;    /* NULL where there is no tile_matmul */
+    ns_tile_matmul_fn *tile_matmul;
+    ns_retile_fn *retile;
     ns_combine_fn *combine;
     ns_curves_fn *curves;
 } ns_table;

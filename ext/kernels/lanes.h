@@ -1,10 +1,9 @@
 /* The vocabulary of one instruction level. Each header below gives
  *   expand_8, expand_16, expand_32   64 items of a word, zero where its bit is clear
  * and the vector levels also
- *   vec, LANES, vec_zero, vec_load, vec_store, vec_scale, vec_add, vec_fma, vec_sum
- *   lanes_KIND(p, bits)       LANES weights as floats in their order, zero where a bit is clear
- *   unit_KIND(p, bits, u, w)  the u-th VECS_KIND registers of a word, in the order in which
- *                             order_KIND lays out x
+ *   vec, LANES, vec_zero, vec_load, vec_store, vec_scale, vec_fma
+ *   vec_repeatN(p)       N floats, as often as the register has lanes
+ *   lanes_KIND(p, bits)  LANES weights as floats in their order, zero where a bit is clear
  * A kind's size in bytes is SIZE_KIND. All is static inline: nothing here may reach the linker
  * under a shared name, or a lower level could end up with a higher one's instructions. */
 #ifndef NEUROSPARSE_LANES_H

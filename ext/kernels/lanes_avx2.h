@@ -2,7 +2,7 @@
 #include <immintrin.h>
 
 typedef __m256 vec;
-enum { LANES = 8, VECS_fp32 = 1, VECS_bf16 = 1, VECS_fp16 = 1, VECS_int8 = 1 };
+enum { LANES = 8 };
 
 /* spread[bits][lane]: which of the packed items belongs into the lane; -128 where none does. */
 #define COUNT2(b) (((b) & 1) + ((b) >> 1 & 1))
@@ -24,13 +24,13 @@ INLINE vec vec_zero(void) { return _mm256_setzero_ps(); }
 INLINE vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vec_store(float *p, vec v) { _mm256_storeu_ps(p, v); }
 INLINE vec vec_scale(vec v, float s) { return _mm256_mul_ps(v, _mm256_set1_ps(s)); }
-INLINE vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 INLINE vec vec_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
-INLINE float vec_sum(vec v) {
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+INLINE vec vec_repeat1(const float *p) { return _mm256_set1_ps(*p); }
+INLINE vec vec_repeat2(const float *p) {
+    __m128i pair = _mm_loadl_epi64((const __m128i *)p);
+    return _mm256_castsi256_ps(_mm256_broadcastq_epi64(pair));
 }
+INLINE vec vec_repeat4(const float *p) { return _mm256_broadcast_ps((const __m128 *)p); }
 
 /* The permutation reads the low three bits of an index, the blend its sign. */
 INLINE vec spread_lanes(vec v, unsigned bits) {
@@ -56,18 +56,6 @@ INLINE vec lanes_int8(const uint8_t *p, unsigned bits) {
     __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
     return spread_lanes(_mm256_cvtepi32_ps(wide), bits);
 }
-
-#define UNIT(kind)                                                                     \
-    INLINE void unit_##kind(const uint8_t *p, const uint8_t *bits, int u, vec *w) {    \
-        p += bytes_below(ns_word(bits, 0), LANES * u, SIZE_##kind);                    \
-        *w = lanes_##kind(p, bits[u]);                                                 \
-    }                                                                                  \
-    INLINE void order_##kind(const float *x, float *to) { memcpy(to, x, 64 * sizeof *x); }
-
-UNIT(fp32)
-UNIT(bf16)
-UNIT(fp16)
-UNIT(int8)
 
 INLINE void expand_8(const uint8_t *p, uint64_t word, uint8_t *out) {
     for (int u = 0; u < 8; u++, word >>= 8) {

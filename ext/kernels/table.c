@@ -10,8 +10,13 @@ ns_count_rows_fn NS_NAME(count_rows);
 ns_pack_values_fn NS_NAME(pack_values);
 ns_expand_fn NS_NAME(expand);
 ns_expand_float_fn NS_NAME(expand_float);
-ns_prepare_fn NS_NAME(prepare);
-ns_matvec_fn NS_NAME(matvec);
+ns_tile_prepare_fn NS_NAME(tile_prepare);
+ns_tile_matvec_fn NS_NAME(tile_matvec);
+#if NS_ISA == 3
+ns_tile_pairs_fn NS_NAME(tile_pairs);
+ns_tile_matmul_fn NS_NAME(tile_matmul);
+#endif
+ns_retile_fn NS_NAME(retile);
 ns_combine_fn NS_NAME(combine);
 ns_curves_fn NS_NAME(curves);
 
@@ -25,8 +30,13 @@ const ns_table NS_NAME(table) = {
     .pack_values = NS_NAME(pack_values),
     .expand = NS_NAME(expand),
     .expand_float = NS_NAME(expand_float),
-    .prepare = NS_NAME(prepare),
-    .matvec = NS_NAME(matvec),
+    .tile_prepare = NS_NAME(tile_prepare),
+    .tile_matvec = NS_NAME(tile_matvec),
+#if NS_ISA == 3
+    .tile_pairs = NS_NAME(tile_pairs),
+    .tile_matmul = NS_NAME(tile_matmul),
+#endif
+    .retile = NS_NAME(retile),
     .combine = NS_NAME(combine),
     .curves = NS_NAME(curves),
 };

@@ -74,26 +74,69 @@ static void check_bits(const sample *s) {
     free(back);
 }
 
-static void check_product(const ns_matrix *m, int64_t count, const sample *s, int64_t batch) {
+/* x in parts (kernels/tiles_parts.h) costs 2^-16 of the largest |x| more. */
+static void check_within(const ns_tiles *t, const sample *s, const float *x, const float *y,
+                         int64_t batch) {
+    for (int64_t b = 0; b < batch; b++) {
+        double largest = 0;
+        for (int64_t j = 0; j < s->cols; j++) largest = fmax(largest, fabs(x[b * s->cols + j]));
+        for (int64_t r = 0; r < s->rows; r++) {
+            double exact = 0, size = 0, weights = 0;
+            double scale = t->scales ? t->scales[r] : 1.0;
+            for (int64_t j = 0; j < s->cols; j++) {
+                if (!s->mask[r * s->cols + j]) continue;
+                double weight = scale * s->dense[r * s->cols + j];
+                exact += weight * x[b * s->cols + j];
+                size += fabs(weight * x[b * s->cols + j]);
+                weights += fabs(weight);
+            }
+            double parts = t->kind == NS_BF16 || t->kind == NS_INT8 ? 0x1p-16 * largest * weights : 0;
+            double error = fabs(y[b * s->rows + r] - exact);
+            CHECK(error <= (double)(s->cols + 16) * 0x1p-23 * size + parts);
+        }
+    }
+}
+
+static void check_product(const ns_tiles *t, const sample *s, int64_t batch) {
     float *x = malloc((size_t)(batch * s->cols + 1) * sizeof *x);
     float *y = malloc((size_t)(batch * s->rows + 1) * sizeof *y);
     for (int64_t i = 0; i < batch * s->cols; i++) x[i] = random_float();
-    CHECK(ns_matvec(m, count, x, batch, y) == NS_OK);
-    for (int64_t b = 0; b < batch; b++) {
-        for (int64_t r = 0; r < s->rows; r++) {
-            double exact = 0, size = 0;
-            double scale = m->scales ? m->scales[r] : 1.0;
-            for (int64_t j = 0; j < s->cols; j++) {
-                if (!s->mask[r * s->cols + j]) continue;
-                double term = scale * s->dense[r * s->cols + j] * x[b * s->cols + j];
-                exact += term;
-                size += fabs(term);
-            }
-            CHECK(fabs(y[b * s->rows + r] - exact) <= (double)(s->cols + 16) * 0x1p-23 * size);
-        }
+    CHECK(ns_tile_matvec(t, x, 0, batch, y) == NS_OK);
+    check_within(t, s, x, y, batch);
+    if (t->kind == NS_BF16 || t->kind == NS_INT8) {
+        int code = ns_tile_matmul(t, x, 0, batch, y);
+        CHECK(code == NS_OK || code == NS_ERROR_LEVEL);
+        if (code == NS_OK) check_within(t, s, x, y, batch);
     }
     free(x);
     free(y);
+}
+
+/* Tiles of exactly the promised sizes. */
+static void check_tiles(const ns_matrix *m, int64_t count, int item, const sample *s) {
+    int64_t groups = ns_tile_groups(m->rows), words = ns_tile_words(m->cols);
+    uint64_t *masks = malloc((size_t)(groups * words + 1) * sizeof *masks);
+    int64_t *offsets = malloc((size_t)(groups + 1) * sizeof *offsets);
+    uint8_t *values = malloc((size_t)(count * item));
+    int32_t *sums = malloc((size_t)(m->rows + 1) * sizeof *sums);
+    CHECK(ns_retile(m, count, masks, offsets, values, m->kind == NS_INT8 ? sums : NULL) == NS_OK);
+    ns_tiles t = {.kind = m->kind, .rows = m->rows, .cols = m->cols, .groups = groups,
+                  .words = words, .masks = masks, .offsets = offsets, .values = values,
+                  .scales = m->scales, .sums = sums};
+    CHECK(ns_check_tiles(&t, count) == NS_OK);
+    CHECK(ns_check_tiles(&t, count - 1) == NS_ERROR_OFFSETS || offsets[groups] * item % 64 != 0);
+    for (int narrow = 0; narrow < 2; narrow++) {
+        t.sparse_loads = narrow;
+        for (int64_t batch = 0; batch <= 14; batch += batch < 6 ? 1 : 4) check_product(&t, s, batch);
+    }
+    if (groups > 0 && words > 0) {
+        masks[0] ^= 1;
+        CHECK(ns_check_tiles(&t, count) == NS_ERROR_OFFSETS);
+    }
+    free(masks);
+    free(offsets);
+    free(values);
+    free(sums);
 }
 
 static void check_kind(const sample *s, int kind) {
@@ -119,7 +162,7 @@ static void check_kind(const sample *s, int kind) {
         CHECK(memcmp(back + i * item, expected, (size_t)item) == 0);
         CHECK(floats[i] == value);
     }
-    for (int64_t batch = 0; batch <= 6; batch++) check_product(&m, count, s, batch);
+    check_tiles(&m, count, item, s);
     free(weight);
     free(values);
     free(back);

@@ -6,6 +6,9 @@
 
 static uint8_t bitmap[3 * 16], values[512], out[3 * 100 * 4];
 static int64_t offsets[4];
+static uint8_t permuted[512];
+static uint64_t masks[32];
+static int64_t starts[2];
 static float x[100], y[3];
 
 static ns_matrix good(void) {
@@ -15,7 +18,7 @@ static ns_matrix good(void) {
 }
 
 static void refuses(const ns_matrix *m, int64_t count, int code) {
-    CHECK(ns_matvec(m, count, x, 1, y) == code);
+    CHECK(ns_retile(m, count, masks, starts, permuted, NULL) == code);
     CHECK(ns_expand_float(m, count, (float *)(void *)out, 0, 3) == code);
 }
 
@@ -49,7 +52,8 @@ int main(void) {
         CHECK(ns_expand(&m, 1, count, out, 2, 1) == NS_ERROR_SIZE);
         CHECK(ns_expand(&m, 1, count, out, 0, 4) == NS_ERROR_SIZE);
         CHECK(ns_expand(&m, 2, count, out, 0, 1) == NS_ERROR_KIND);
-        CHECK(ns_matvec(&m, count, x, -1, y) == NS_ERROR_SIZE);
+        ns_tiles t = {.kind = NS_FP32, .cols = 100, .words = ns_tile_words(100)};
+        CHECK(ns_tile_matvec(&t, x, 0, -1, y) == NS_ERROR_SIZE);
         bitmap[14] = 0x80; /* beyond the last column, and one bit more than the offsets say */
         CHECK(ns_pack_values(out, 1, &m, values, count) == NS_ERROR_OFFSETS);
         bitmap[14] = 0;

@@ -1,28 +1,54 @@
 """Products with packed rows: the kernels on the CPU, plain torch elsewhere.
 
 All functions take the rows ``first:last`` of a bitmap, so that one packed array can hold many
-matrices (fused experts), and expand at most one tile of rows at a time: the dense weight never
-exists as a whole.
+matrices (fused experts). On the CPU they are put into tile order (``neurosparse.tiles``) at their
+first product. Where rows are expanded it is one tile at a time: the dense weight never exists as a
+whole.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from neurosparse import kernels
 from neurosparse.sparse.kinds import Kind, kind_of
+from neurosparse.tiles import Tiles
 
-# Up to so many rows of x the matrix-vector kernels, four rows a walk, beat expanding the weight:
-# against a product in float32, and against one in bfloat16.
-FEW, FEW_BF16 = 16, 4
+# Up to so many rows of x the matrix-vector kernels beat the matrix product of packed rows, and
+# torch's product with expanded rows where a level has no product of its own.
+FEW, FEW_EXPANDED = 8, 16
 # Entries of one expanded tile: 4 MB in fp32, so that it is multiplied while still in cache.
 _TILE = 1 << 20
 _LEAST_ROWS = 64
+
+
+Made = dict[tuple[int, int], Tiles]
+_MADE: Any = WeakTensorKeyDictionary()  # values -> (what they were then, made of them)
+
+
+def version_of(tensor: torch.Tensor | None) -> int:
+    """How often a tensor was changed in place."""
+    return 0 if tensor is None or tensor.is_inference() else tensor._version
+
+
+def _made_of(bitmap: torch.Tensor, values: torch.Tensor, scales: torch.Tensor | None) -> Made:
+    """Matrices in tile order that were made of these very tensors as they are now.
+
+    Operators are given tensors and not the module that holds them; the dictionary forgets an entry
+    when its values are gone.
+    """
+    now = tuple((0 if t is None else t.data_ptr(), version_of(t)) for t in (bitmap, values, scales))
+    found = _MADE.get(values)
+    if found is None or found[0] != now:
+        found = (now, {})
+        _MADE[values] = found
+    made: Made = found[1]
+    return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,26 +58,46 @@ class Rows:
     bitmap, values, scales : tensors as in ``PackedMatrix``
     offsets : int64 tensor of shape (rows + 1,)
         Where a row's values begin.
+    cols
+        Columns of the matrix.
     """
 
     bitmap: torch.Tensor
     values: torch.Tensor
     scales: torch.Tensor | None
     offsets: torch.Tensor
+    cols: int
     kind: Kind
     arrays: tuple[Any, Any, Any, Any] | None
+    made: Made = field(default_factory=dict)
 
     @classmethod
     def of(cls, bitmap: torch.Tensor, values: torch.Tensor, scales: torch.Tensor | None,
-           offsets: torch.Tensor) -> Rows:
-        """Views of tensors on the CPU; elsewhere the tensors alone."""
+           offsets: torch.Tensor, cols: int) -> Rows:
+        """Views of tensors on the CPU, with what was made of them; elsewhere the tensors alone."""
         kind = kind_of(values)
-        arrays = None
+        arrays, made = None, {}
         if bitmap.device.type == "cpu":
+            made = _made_of(bitmap, values, scales)
             arrays = (bitmap.contiguous().numpy(), values.contiguous().view(kind.bits).numpy(),
                       None if scales is None else scales.contiguous().numpy(),
                       offsets.contiguous().numpy())
-        return cls(bitmap, values, scales, offsets, kind, arrays)
+        return cls(bitmap, values, scales, offsets, cols, kind, arrays, made)
+
+    def tiles(self, first: int, last: int) -> Tiles:
+        """Rows ``first:last`` in tile order, made once."""
+        found = self.made.get((first, last))
+        if found is None:
+            assert self.arrays is not None
+            bitmap, values, scales, offsets = self.arrays
+            if last - first != bitmap.shape[0]:
+                begin = offsets[first]
+                bitmap, values = bitmap[first:last], values[begin:]
+                offsets = offsets[first : last + 1] - begin
+                scales = None if scales is None else scales[first:last]
+            found = Tiles.from_rows(values, self.kind.name, bitmap, offsets, scales, self.cols)
+            self.made[first, last] = found
+        return found
 
 
 def row_offsets(bitmap: torch.Tensor) -> torch.Tensor:
@@ -72,27 +118,30 @@ def multiply(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor
     Returns
     -------
     tensor of shape (..., last - first), x.dtype
-        Computed in float32, or in bfloat16 with float32 sums where x and the values are bfloat16
-        and x has more than ``FEW_BF16`` rows.
+        Summed in float32. On the CPU within the bounds of ``neurosparse.tiles``; elsewhere computed
+        in float32, or in bfloat16 where x and the values are.
     """
-    *lead, cols = x.shape
+    lead = x.shape[:-1]
     count = math.prod(lead)
-    inner = torch.float32
-    if x.dtype == rows.kind.dtype == torch.bfloat16:
-        inner = torch.bfloat16
     if count == 0:
         return x.new_empty((*lead, last - first))
-    if rows.arrays is not None and count <= (FEW if inner == torch.float32 else FEW_BF16):
-        return _few(x, rows, first, last)
-    left = x.reshape(count, cols).to(inner)
+    out = None if rows.arrays is None else _on_cpu(x, count, rows, first, last)
+    if out is None:
+        out = _by_tiles(x, count, rows, first, last)
+    return out.to(x.dtype).view(*lead, last - first)
+
+
+def _by_tiles(x: torch.Tensor, count: int, rows: Rows, first: int, last: int) -> torch.Tensor:
+    bf16 = x.dtype == rows.kind.dtype == torch.bfloat16
+    inner = torch.bfloat16 if bf16 else torch.float32
+    left = x.reshape(count, rows.cols).to(inner)
     out = x.new_empty((count, last - first), dtype=inner)
-    for a, b in _tiles(first, last, cols):
-        torch.mm(left, tile(rows, cols, a, b, inner).T, out=out[:, a - first : b - first])
-    return out.to(x.dtype).reshape(*lead, last - first)
+    for a, b in _tiles(first, last, rows.cols):
+        torch.mm(left, tile(rows, a, b, inner).T, out=out[:, a - first : b - first])
+    return out
 
 
-def multiply_transposed(grad: torch.Tensor, rows: Rows, cols: int, first: int, last: int
-                        ) -> torch.Tensor:
+def multiply_transposed(grad: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor:
     """``grad @ W[first:last]``, the gradient with respect to x of ``multiply``.
 
     Parameters
@@ -104,16 +153,17 @@ def multiply_transposed(grad: torch.Tensor, rows: Rows, cols: int, first: int, l
     tensor of shape (n, cols), grad.dtype; summed in float32.
     """
     left = grad.to(torch.float32)
-    out = left.new_zeros((grad.shape[0], cols))
-    for a, b in _tiles(first, last, cols):
-        out.addmm_(left[:, a - first : b - first], tile(rows, cols, a, b, torch.float32))
+    out = left.new_zeros((grad.shape[0], rows.cols))
+    for a, b in _tiles(first, last, rows.cols):
+        out.addmm_(left[:, a - first : b - first], tile(rows, a, b, torch.float32))
     return out.to(grad.dtype)
 
 
-def tile(rows: Rows, cols: int, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
+def tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
     """Dense rows ``first:last``, tensor of shape (last - first, cols) and floating ``dtype``."""
     if rows.arrays is None:
-        return _torch_tile(rows, cols, first, last, dtype)
+        return _torch_tile(rows, first, last, dtype)
+    cols = rows.cols
     bitmap, values, scales, offsets = rows.arrays
     if dtype == rows.kind.dtype:
         same = kernels.expand(values, bitmap, offsets, cols, first, last)
@@ -122,24 +172,29 @@ def tile(rows: Rows, cols: int, first: int, last: int, dtype: torch.dtype) -> to
     return torch.from_numpy(dense).to(dtype)
 
 
-def _few(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor:
+def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int
+            ) -> torch.Tensor | None:
+    """By the kernels, or None where expanding is faster."""
     # Every token passes here once a linear: what is not needed is not called.
-    assert rows.arrays is not None
-    bitmap, values, scales, offsets = rows.arrays
-    if last - first != bitmap.shape[0]:
-        begin = offsets[first]
-        bitmap, values = bitmap[first:last], values[begin:]
-        offsets = offsets[first : last + 1] - begin
-        scales = None if scales is None else scales[first:last]
-    exact = x.dtype == torch.float32
+    halves = x.dtype == torch.bfloat16
     if x.requires_grad:
         x = x.detach()
-    array = (x if exact else x.to(torch.float32)).numpy()
-    *lead, cols = array.shape
-    left = np.ascontiguousarray(array).reshape(-1, cols)
-    found = kernels.matvec(values, rows.kind.name, bitmap, offsets, scales, left)
-    out = torch.from_numpy(found.reshape(*lead, last - first))
-    return out if exact else out.to(x.dtype)
+    if not halves and x.dtype != torch.float32:
+        x = x.to(torch.float32)
+    x = x.contiguous()
+    out = torch.empty((count, last - first), dtype=x.dtype)
+    if count > FEW:
+        if rows.kind.name in ("bf16", "int8"):
+            tiles = rows.tiles(first, last)
+            if tiles.matmul_at(x.data_ptr(), halves, count, out.data_ptr()):
+                return out
+        if count > FEW_EXPANDED:
+            return None
+    tiles = rows.tiles(first, last)
+    if not tiles.matvec_at(x.data_ptr(), halves, count, out.data_ptr()):
+        floats = x.to(torch.float32).reshape(count, rows.cols)
+        out.copy_(torch.from_numpy(tiles.matvec(floats.numpy())))
+    return out
 
 
 def _tiles(first: int, last: int, cols: int) -> list[tuple[int, int]]:
@@ -147,11 +202,11 @@ def _tiles(first: int, last: int, cols: int) -> list[tuple[int, int]]:
     return [(a, min(a + height, last)) for a in range(first, last, height)]
 
 
-def _torch_tile(rows: Rows, cols: int, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
+def _torch_tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
     """The same with torch operators alone, which never wait for the device."""
     bitmap = rows.bitmap[first:last]
     places = torch.arange(8, dtype=torch.uint8, device=bitmap.device)
-    bits = ((bitmap[:, :, None] >> places) & 1).flatten(1)[:, :cols]
+    bits = ((bitmap[:, :, None] >> places) & 1).flatten(1)[:, : rows.cols]
     index = bits.to(torch.int64).cumsum(1) - 1 + rows.offsets[first:last, None]
     # A clear bit may point one before its row: clamped, and masked away.
     dense = rows.values[index.clamp_min_(0)].to(torch.float32)

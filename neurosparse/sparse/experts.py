@@ -72,8 +72,8 @@ class SparseExperts(nn.Module):
             raise ModelError(
                 "SparseExperts", found=f"parts {gate_up_proj.shape} and {down_proj.shape}",
                 expected=f"(experts * 2 inner, width), (experts * width, inner), {num_experts=}")
-        self.gate_up_proj = PackedRows(gate_up_proj)
-        self.down_proj = PackedRows(down_proj)
+        self.gate_up_proj = PackedRows(gate_up_proj, parts=num_experts)
+        self.down_proj = PackedRows(down_proj, parts=num_experts)
         self.act_fn = act_fn
 
     @classmethod

@@ -19,7 +19,7 @@ from neurosparse.sparse.arithmetic import Rows, multiply, multiply_transposed
 def bitmap_linear(x: torch.Tensor, bitmap: torch.Tensor, values: torch.Tensor,
                   scales: torch.Tensor | None, offsets: torch.Tensor) -> torch.Tensor:
     """``x @ W.T`` of packed W: x (..., cols) to (..., rows), x.dtype."""
-    rows = Rows.of(bitmap, values, scales, offsets)
+    rows = Rows.of(bitmap, values, scales, offsets, x.shape[-1])
     return multiply(x, rows, 0, bitmap.shape[0])
 
 
@@ -34,9 +34,9 @@ def bitmap_linear_backward(grad: torch.Tensor, bitmap: torch.Tensor, values: tor
                            scales: torch.Tensor | None, offsets: torch.Tensor, cols: int
                            ) -> torch.Tensor:
     """``grad @ W`` of packed W: grad (..., rows) to (..., cols), grad.dtype."""
-    rows = Rows.of(bitmap, values, scales, offsets)
+    rows = Rows.of(bitmap, values, scales, offsets, cols)
     flat = grad.reshape(-1, grad.shape[-1])
-    out = multiply_transposed(flat, rows, cols, 0, bitmap.shape[0])
+    out = multiply_transposed(flat, rows, 0, bitmap.shape[0])
     return out.reshape(*grad.shape[:-1], cols)
 
 
@@ -78,7 +78,7 @@ def bitmap_grouped_linear(x: torch.Tensor, ends: torch.Tensor, bitmap: torch.Ten
     -------
     tensor of shape (tokens, out), x.dtype
     """
-    rows = Rows.of(bitmap, values, scales, offsets)
+    rows = Rows.of(bitmap, values, scales, offsets, x.shape[-1])
     height = bitmap.shape[0] // ends.shape[0]
     out = x.new_zeros((x.shape[0], height))
     for group, (a, b) in enumerate(_groups(ends)):
@@ -99,13 +99,13 @@ def bitmap_grouped_linear_backward(
     scales: torch.Tensor | None, offsets: torch.Tensor, cols: int
 ) -> torch.Tensor:
     """``grad[group] @ W[group]``: (tokens, out) to (tokens, cols), grad.dtype."""
-    rows = Rows.of(bitmap, values, scales, offsets)
+    rows = Rows.of(bitmap, values, scales, offsets, cols)
     height = bitmap.shape[0] // ends.shape[0]
     out = grad.new_zeros((grad.shape[0], cols))
     for group, (a, b) in enumerate(_groups(ends)):
         if a < b:
             first = group * height
-            out[a:b] = multiply_transposed(grad[a:b], rows, cols, first, first + height)
+            out[a:b] = multiply_transposed(grad[a:b], rows, first, first + height)
     return out
 
 

@@ -12,6 +12,7 @@ from neurosparse.errors import FormatError
 from neurosparse.sparse.description import METHOD, check_description, check_names
 from neurosparse.sparse.headers import check_hashes, read_headers
 from neurosparse.sparse.install import install, packed_modules, packed_names
+from neurosparse.sparse.pages import file_ranges, forget
 
 
 class NeurosparseConfig(QuantizationConfigMixin):
@@ -44,7 +45,9 @@ class NeurosparseQuantizer(HfQuantizer):
 
     The order of ``from_pretrained``: the model is made on the meta device; here the headers of
     the files tell which modules are packed and how long their values are, and those modules are
-    replaced; transformers then reads tensor by tensor; at the end the row offsets are derived.
+    replaced; transformers then reads tensor by tensor (maps the file, where the device is the
+    CPU); at the end the row offsets are derived, and on the CPU every linear is put into tile
+    order, one after the other, while the pages of its rows go back to the file.
     """
 
     quantization_config: NeurosparseConfig
@@ -63,10 +66,15 @@ class NeurosparseQuantizer(HfQuantizer):
         check_names(vars(config), packed_names(entries), where=str(checkpoint_files[0]))
         install(model, entries, config.values)
         config.sha256 = None
+        self._files = list(checkpoint_files)
 
     def _process_model_after_weight_loading(self, model: Any, **kwargs: Any) -> Any:
+        mapped = file_ranges(self._files)
         for module in packed_modules(model):
             module.refresh()
+            if module.prepare():  # nothing has been changed yet: the file still has these bytes
+                forget(module.bitmap, mapped)
+                forget(module.values, mapped)
         return model
 
     def get_new_dtype(self, converter: Any, param: Any, dtype: torch.dtype | None

@@ -10,7 +10,7 @@ from torch import nn
 
 from neurosparse import kernels
 from neurosparse.errors import FormatError, InputError
-from neurosparse.sparse.arithmetic import Rows, row_offsets
+from neurosparse.sparse.arithmetic import Rows, row_offsets, version_of
 from neurosparse.sparse.kinds import kind_of
 from neurosparse.sparse.matrix import PackedMatrix, bitmap_width, unpack
 
@@ -29,6 +29,8 @@ class PackedRows(nn.Module):
     packed
         The matrix; its tensors may be on the meta device, to be filled later and then
         ``refresh``-ed.
+    parts
+        Matrices below one another that are multiplied one by one.
     """
 
     bitmap: torch.Tensor
@@ -36,14 +38,16 @@ class PackedRows(nn.Module):
     scales: torch.Tensor | None
     offsets: torch.Tensor
 
-    def __init__(self, packed: PackedMatrix) -> None:
+    def __init__(self, packed: PackedMatrix, *, parts: int = 1) -> None:
         super().__init__()
+        self.parts = parts
         rows, cols = packed.shape
         if packed.bitmap.shape != (rows, bitmap_width(cols)):
             raise InputError("hold packed rows", found=f"a bitmap {tuple(packed.bitmap.shape)}",
                              expected=f"({rows}, {bitmap_width(cols)}) for a matrix {packed.shape}")
         self.rows, self.cols = rows, cols
         self._views: Rows | None = None
+        self._version = 0
         self.register_buffer("bitmap", packed.bitmap)
         self.register_buffer("values", packed.values)
         self.register_buffer("scales", packed.scales)
@@ -91,10 +95,24 @@ class PackedRows(nn.Module):
         held, buffers = self._views, self._buffers
         if (held is None or held.bitmap is not buffers["bitmap"]
                 or held.values is not buffers["values"] or held.scales is not buffers["scales"]
-                or held.offsets is not buffers["offsets"]):
-            held = Rows.of(self.bitmap, self.values, self.scales, self.offsets)
-            self._views = held
+                or held.offsets is not buffers["offsets"]
+                or self._version != version_of(held.values)):
+            held = Rows.of(self.bitmap, self.values, self.scales, self.offsets, self.cols)
+            self._views, self._version = held, version_of(held.values)
         return held
+
+    def prepare(self) -> bool:
+        """Put a matrix on the CPU into tile order now, instead of at its first product.
+
+        Returns
+        -------
+        bool
+            False elsewhere, and where rows are multiplied in parts (experts).
+        """
+        if self.bitmap.device.type != "cpu" or self.parts > 1:
+            return False
+        self.views().tiles(0, self.rows)
+        return True
 
     def check_input(self, x: torch.Tensor) -> None:
         """Refuse an input of another width.

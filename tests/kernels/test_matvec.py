@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kernel_cases import Case, bound, cases, exact, make_case
 
 from neurosparse import kernels
+from neurosparse.tiles import Tiles
 
 
 @pytest.mark.usefixtures("level")
@@ -24,7 +25,7 @@ def test_product_is_within_its_bound(case: Case, batch: int, seed: int) -> None:
 @pytest.mark.usefixtures("level")
 @pytest.mark.parametrize("kind", kernels.KINDS)
 def test_unit_vectors_read_out_single_weights(kind: str) -> None:
-    """y for e_j is column j, exactly: no lane is mixed with another, no x is rounded."""
+    """y for e_j is column j, exactly: no lane is mixed with another."""
     case = make_case(kind, 5, 193, 0.5, 3)
     y = case.product(np.eye(193, dtype=np.float32))
     if case.scales is None:
@@ -34,10 +35,76 @@ def test_unit_vectors_read_out_single_weights(kind: str) -> None:
 
 
 @pytest.mark.usefixtures("level")
-def test_x_keeps_its_24_bits() -> None:
-    case = Case("bf16", np.ones((1, 1), np.bool_), np.array([[0x3F80]], np.uint16), None)
+def test_x_keeps_its_24_bits_with_float_values_and_16_of_them_with_halves() -> None:
+    one = np.ones((1, 1), np.bool_)
     x = np.array([[1 + 2.0**-23]], np.float32)
-    assert case.product(x)[0, 0] == x[0, 0]
+    exactly = Case("fp32", one, np.ones((1, 1), np.float32), None)
+    assert exactly.product(x)[0, 0] == x[0, 0]
+    coarse = np.array([[1 + 2.0**-15]], np.float32)
+    halves = Case("bf16", one, np.array([[0x3F80]], np.uint16), None)
+    assert halves.product(coarse)[0, 0] == coarse[0, 0]
+
+
+@pytest.mark.usefixtures("level")
+@pytest.mark.parametrize("kind", kernels.KINDS)
+def test_infinite_and_missing_entries_of_x_come_through(kind: str) -> None:
+    case = make_case(kind, 40, 100, 0.6, 8)
+    case.mask[:, 7] = True
+    case.raw[:, 7] = make_case(kind, 40, 100, 1.0, 9).raw[:, 7]
+    for bad in (np.inf, np.nan):
+        x = np.ones((1, 100), np.float32)
+        x[0, 7] = bad
+        y = case.product(x)
+        assert not np.isfinite(y[0, case.floats[:, 7] != 0]).any()
+
+
+@pytest.mark.usefixtures("level")
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.integers(0, 9))
+def test_every_item_stored_gives_the_same_product(case: Case, batch: int) -> None:
+    x = np.random.default_rng(1).standard_normal((batch, case.cols)).astype(np.float32)
+    raw = np.where(case.mask, case.raw, case.raw.dtype.type(0))
+    dense = Tiles.from_dense(raw, case.kind, case.scales)
+    assert np.array_equal(dense.to_dense(), raw)
+    assert np.all(np.abs(dense.matvec(x) - exact(case, x)) <= bound(case, x))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_all_levels_make_the_same_tiles_and_give_them_back(case: Case) -> None:
+    raw = np.where(case.mask, case.raw, case.raw.dtype.type(0))
+    seen = set()
+    for name in kernels.levels():
+        with kernels.using(name):
+            tiles = case.tiles()
+            assert np.array_equal(tiles.to_dense(), raw)
+            arrays = (tiles.masks, tiles.offsets, tiles.values[: tiles.offsets[-1]], tiles.sums)
+            seen.add(b"|".join(b"" if a is None else a.tobytes() for a in arrays))
+    assert len(seen) == 1
+
+
+@pytest.mark.usefixtures("level")
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+@pytest.mark.parametrize("halves", [False, True])
+@pytest.mark.parametrize("batch", [1, 4, 13, 40])
+def test_the_product_of_many_vectors_is_within_the_bound(kind: str, halves: bool, batch: int
+                                                         ) -> None:
+    case = make_case(kind, 83, 4500, 0.4, 12)  # odd panels, two blocks of columns
+    tiles = case.tiles()
+    x = np.random.default_rng(2).standard_normal((batch, 4500)).astype(np.float32)
+    given, out = x, np.empty((batch, 83), np.float32)
+    if halves:
+        given = (x.view(np.uint32) >> 16).astype(np.uint16)
+        x = (given.astype(np.uint32) << 16).view(np.float32)
+        out = np.empty((batch, 83), np.uint16)
+    if not tiles.matmul_at(given.ctypes.data, halves, batch, out.ctypes.data):
+        assert kernels.level() != "avx512vbmi2"
+        return
+    found = (out.astype(np.uint32) << 16).view(np.float32) if halves else out
+    sizes = np.abs(x).astype(np.float64) @ np.abs(case.floats).astype(np.float64).T
+    rounding = 2.0**-8 * np.abs(found) if halves else 0
+    limit = ((4500 + 16) * 2.0**-23 + 2.0**-16) * sizes + rounding
+    assert np.all(np.abs(found - exact(case, x)) <= limit)
 
 
 @pytest.mark.usefixtures("level")
@@ -47,7 +114,9 @@ def test_columns_without_weights_do_not_matter(kind: str) -> None:
     case.mask[:, 50:130] = False
     x = np.random.default_rng(0).standard_normal((2, 200)).astype(np.float32)
     changed = x.copy()
-    changed[:, 50:130] = 1e30
+    # int8 values may meet x in steps of its largest entry.
+    changed[:, 50:130] = 0.5 if kind == "int8" else 1e30
+    x[:, 0] = changed[:, 0] = 4.0
     assert np.array_equal(case.product(x), case.product(changed))
 
 

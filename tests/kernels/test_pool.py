@@ -99,7 +99,7 @@ def test_the_gil_is_free_during_a_call() -> None:
     """Another Python thread makes progress while one long product runs."""
     kernels.set_threads(1)
     case = make_case("fp16", 4000, 1024, 0.5, 8)
-    values, bitmap, offsets = case.packed()
+    tiles = case.tiles()
     x = np.ones((256, 1024), np.float32)
     ticks = 0
     done = threading.Event()
@@ -112,7 +112,7 @@ def test_the_gil_is_free_during_a_call() -> None:
     with kernels.using("baseline"):
         counter = threading.Thread(target=tick)
         counter.start()
-        kernels.matvec(values, "fp16", bitmap, offsets, None, x)
+        tiles.matvec(x)
         seen = ticks
         done.set()
         counter.join()

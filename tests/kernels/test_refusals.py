@@ -10,6 +10,7 @@ from kernel_cases import make_case
 
 from neurosparse import kernels
 from neurosparse.errors import InputError
+from neurosparse.tiles import Tiles
 
 pytestmark = pytest.mark.usefixtures("level")
 
@@ -20,7 +21,12 @@ def arguments() -> dict[str, Any]:
     values, bitmap, offsets = CASE.packed()
     x = np.ones((2, 100), np.float32)
     return {"values": values, "kind": "bf16", "bitmap": bitmap, "offsets": offsets,
-            "scales": None, "x": x}  # fmt: skip
+            "scales": None, "cols": 100, "x": x}  # fmt: skip
+
+
+def multiply(call: dict[str, Any]) -> None:
+    product = {name: call.pop(name) for name in ("x", "out") if name in call}
+    Tiles.from_rows(**call).matvec(**product)
 
 
 def shifted(offsets: Any) -> Any:
@@ -48,11 +54,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_matvec_names_what_is_wrong(what: str) -> None:
+def test_product_names_what_is_wrong(what: str) -> None:
     call = arguments()
     BAD[what](call)
     with pytest.raises(InputError, match=what):
-        kernels.matvec(**call)
+        multiply(call)
 
 
 def test_bits_beyond_the_last_column_are_refused() -> None:

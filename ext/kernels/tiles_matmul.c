@@ -1,0 +1,163 @@
+/* Many right-hand sides: a panel of two groups of rows is expanded once, as the registers that
+ * vdpbf16ps multiplies, stays in the second-level cache, and meets all vectors, twelve at a time.
+ * int8 values become bf16, which holds them exactly. */
+#include "lanes.h"
+
+#if NS_ISA == 3
+#include "tiles_parts.h"
+
+enum { PANEL = NS_PANEL_ROWS / NS_TILE_ROWS, TOKENS = 12 };
+
+/* Pairs p[2 * words][PANEL][16 lanes] of the words first..last of group g; *from moves on. */
+static void expand_pairs(const ns_tiles *t, int64_t g, int64_t first, int64_t last,
+                         const uint8_t **from, uint32_t *to) {
+    const uint64_t *masks = t->masks ? t->masks + g * t->words : NULL;
+    const uint8_t *p = *from;
+    for (int64_t i = first; i < last; i++) {
+        uint64_t word = masks ? masks[i] : ~(uint64_t)0;
+        for (int j = 0; j < 2; j++, to += PANEL * 16) {
+            __builtin_prefetch(p + PREFETCH);
+            _mm512_store_si512(to, expanded_16((uint32_t)(word >> 32 * j), _mm512_loadu_si512(p)));
+            p += 2 * __builtin_popcount((uint32_t)(word >> 32 * j));
+        }
+    }
+    *from = p;
+}
+
+/* Byte k of every lane as the upper half of a float, which is its bf16. */
+INLINE __m512i byte_as_float(__m512i quads, int k) {
+    __m512i wide = _mm512_srai_epi32(_mm512_slli_epi32(quads, (unsigned)(24 - 8 * k)), 24);
+    return _mm512_castps_si512(_mm512_cvtepi32_ps(wide));
+}
+
+static void expand_quads(const ns_tiles *t, int64_t g, int64_t first, int64_t last,
+                         const uint8_t **from, uint32_t *to) {
+    const uint64_t *masks = t->masks ? t->masks + g * t->words : NULL;
+    const uint8_t *p = *from;
+    for (int64_t i = first; i < last; i++) {
+        uint64_t word = masks ? masks[i] : ~(uint64_t)0;
+        __m512i quads = expanded_8(word, _mm512_loadu_si512(p));
+        __builtin_prefetch(p + PREFETCH);
+        p += __builtin_popcountll(word);
+        for (int j = 0; j < 2; j++, to += PANEL * 16) {
+            __m512i low = _mm512_srli_epi32(byte_as_float(quads, 2 * j), 16);
+            _mm512_store_si512(to, _mm512_or_si512(low, byte_as_float(quads, 2 * j + 1)));
+        }
+    }
+    *from = p;
+}
+
+/* sums[vector][PANEL] += panel times `tokens` vectors. */
+INLINE void multiply(const uint32_t *panel, int64_t pairs, const uint32_t *x, int64_t stride,
+                     const int tokens, __m512 *sums) {
+    __m512 sum[TOKENS][PANEL];
+    UNROLL for (int k = 0; k < tokens; k++) {
+        UNROLL for (int g = 0; g < PANEL; g++) sum[k][g] = sums[k * PANEL + g];
+    }
+    for (int64_t i = 0; i < pairs; i++, panel += PANEL * 16) {
+        __m512i w[PANEL];
+        UNROLL for (int g = 0; g < PANEL; g++) w[g] = _mm512_load_si512(panel + 16 * g);
+        UNROLL for (int k = 0; k < tokens; k++) {
+            __m512i v = broadcast_32(x + k * stride + i);
+            UNROLL for (int g = 0; g < PANEL; g++) {
+                sum[k][g] = _mm512_dpbf16_ps(sum[k][g], (__m512bh)w[g], (__m512bh)v);
+            }
+        }
+    }
+    UNROLL for (int k = 0; k < tokens; k++) {
+        UNROLL for (int g = 0; g < PANEL; g++) sums[k * PANEL + g] = sum[k][g];
+    }
+}
+
+static void multiply_any(const uint32_t *panel, int64_t pairs, const uint32_t *x, int64_t stride,
+                         int tokens, __m512 *sums) {
+    switch (tokens) {
+    case 12: multiply(panel, pairs, x, stride, 12, sums); return;
+    case 8: multiply(panel, pairs, x, stride, 8, sums); return;
+    case 4: multiply(panel, pairs, x, stride, 4, sums); return;
+    default:
+        for (int k = 0; k < tokens; k++) {
+            multiply(panel, pairs, x + k * stride, stride, 1, sums + k * PANEL);
+        }
+    }
+}
+
+static int next_tokens(int left) {
+    return left >= 12 ? 12 : left >= 8 ? 8 : left >= 4 ? 4 : left;
+}
+
+/* Finished sums to out [vector, row], times the rows' scales. */
+static void write_sums(const ns_tiles *t, int64_t row, const __m512 *sums, int64_t b, int tokens,
+                       void *out, int halves) {
+    for (int g = 0; g < PANEL; g++) {
+        int64_t at = row + NS_TILE_ROWS * g, left = t->rows - at;
+        if (left <= 0) return;
+        __mmask16 in = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        __m512 scale = t->scales ? _mm512_maskz_loadu_ps(in, t->scales + at) : _mm512_set1_ps(1);
+        for (int k = 0; k < tokens; k++) {
+            __m512 v = _mm512_mul_ps(sums[k * PANEL + g], scale);
+            int64_t to = (b + k) * t->rows + at;
+            if (halves) {
+                _mm256_mask_storeu_epi16((uint16_t *)out + to, in, (__m256i)_mm512_cvtneps_pbh(v));
+            } else {
+                _mm512_mask_storeu_ps((float *)out + to, in, v);
+            }
+        }
+    }
+}
+
+/* The panel of one block of words; groups beyond the matrix are zero. */
+static void expand_panel(const ns_tiles *t, int64_t g, int64_t start, int64_t stop,
+                         const uint8_t **from, uint32_t *panel) {
+    for (int k = 0; k < PANEL; k++) {
+        uint32_t *to = panel + 16 * k;
+        if (g + k >= t->groups) {
+            for (int64_t i = 0; i < 2 * (stop - start); i++) {
+                _mm512_store_si512(to + 16 * PANEL * i, _mm512_setzero_si512());
+            }
+        } else if (t->kind == NS_INT8) {
+            expand_quads(t, g + k, start, stop, &from[k], to);
+        } else {
+            expand_pairs(t, g + k, start, stop, &from[k], to);
+        }
+    }
+}
+
+static void one_panel(const ns_tiles *t, const ns_vectors *x, int64_t g, uint32_t *panel,
+                      void *out, int halves) {
+    const uint8_t *from[PANEL] = {0};
+    float *kept = (float *)(panel + ns_panel_items(t));
+    for (int k = 0; k < PANEL && g + k < t->groups; k++) {
+        from[k] = t->values + (t->kind == NS_INT8 ? 1 : 2) * t->offsets[g + k];
+    }
+    for (int64_t start = 0, stop; start < t->words; start = stop) {
+        stop = start + NS_PANEL_WORDS < t->words ? start + NS_PANEL_WORDS : t->words;
+        expand_panel(t, g, start, stop, from, panel);
+        for (int b = 0, tokens; b < x->batch; b += tokens) {
+            __m512 sums[TOKENS * PANEL];
+            const uint32_t *at = x->data + b * x->stride + 2 * start;
+            float *own = kept + b * NS_PANEL_ROWS;
+            tokens = next_tokens(x->batch - b);
+            size_t bytes = (size_t)tokens * PANEL * sizeof *sums;
+            if (start) memcpy(sums, own, bytes);
+            else memset(sums, 0, bytes);
+            multiply_any(panel, 2 * (stop - start), at, x->stride, tokens, sums);
+            if (x->low) {
+                multiply_any(panel, 2 * (stop - start), at + 2 * t->words, x->stride, tokens, sums);
+            }
+            if (stop < t->words) memcpy(own, sums, bytes);
+            else write_sums(t, NS_TILE_ROWS * g, sums, b, tokens, out, halves);
+        }
+    }
+}
+
+void NS_NAME(tile_matmul)(const ns_tiles *t, const ns_vectors *x, uint32_t *panel, void *out,
+                          int halves, int64_t first, int64_t last) {
+    for (int64_t q = first; q < last; q++) one_panel(t, x, PANEL * q, panel, out, halves);
+}
+
+int NS_NAME(tile_pairs)(const ns_tiles *t, const void *x, int halves, uint32_t *to) {
+    return halves ? prepare_halves(t, x, to) : prepare_pairs(t, x, to);
+}
+
+#endif

@@ -1,0 +1,222 @@
+/* Matrices in tile order: made once from row order, then multiplied. */
+#include "core.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { STACK_WORDS = 8192, MOST_VECTORS = 64 };
+
+int64_t ns_tile_words(int64_t cols) {
+    int64_t words = (cols + NS_TILE_COLS - 1) / NS_TILE_COLS;
+    return (words + NS_TILE_STEP - 1) / NS_TILE_STEP * NS_TILE_STEP;
+}
+
+int64_t ns_tile_groups(int64_t rows) { return (rows + NS_TILE_ROWS - 1) / NS_TILE_ROWS; }
+
+typedef struct {
+    const ns_table *table;
+    const ns_matrix *m;
+    int64_t words;
+    uint64_t *masks;
+    uint8_t *values;
+    int32_t *sums;
+    atomic_int failed;
+} retiling;
+
+static void retile_task(void *context, int64_t first, int64_t last) {
+    retiling *j = context;
+    if (j->table->retile(j->m, j->words, j->masks, j->values, j->sums, first, last)) {
+        atomic_store(&j->failed, 1);
+    }
+}
+
+int ns_retile(const ns_matrix *m, int64_t value_count, uint64_t *masks, int64_t *offsets,
+              uint8_t *values, int32_t *sums) {
+    retiling j = {.table = ns_active(), .m = m, .words = ns_tile_words(m->cols), .masks = masks,
+                  .values = values, .sums = sums};
+    int64_t groups = ns_tile_groups(m->rows);
+    int code = ns_check_matrix(m, value_count);
+    if (code != NS_OK) return code;
+    for (int64_t g = 0; g < groups; g++) offsets[g] = m->offsets[NS_TILE_ROWS * g];
+    offsets[groups] = m->offsets[m->rows];
+    ns_parallel(groups, 4, retile_task, &j);
+    return atomic_load(&j.failed) ? NS_ERROR_OFFSETS : NS_OK;
+}
+
+static int64_t group_count(const ns_tiles *t, int64_t group) {
+    int64_t count = 0;
+    if (t->masks == NULL) return 64 * t->words;
+    for (int64_t i = 0; i < t->words; i++) {
+        count += __builtin_popcountll(t->masks[group * t->words + i]);
+    }
+    return count;
+}
+
+typedef struct {
+    const ns_tiles *t;
+    atomic_int failed;
+} checking;
+
+static void check_task(void *context, int64_t first, int64_t last) {
+    checking *j = context;
+    for (int64_t g = first; g < last; g++) {
+        if (j->t->offsets[g + 1] - j->t->offsets[g] != group_count(j->t, g)) {
+            atomic_store(&j->failed, 1);
+        }
+    }
+}
+
+int ns_check_tiles(const ns_tiles *t, int64_t value_count) {
+    const int item = t->kind == NS_FP32 ? 4 : t->kind == NS_INT8 ? 1 : 2;
+    checking j = {.t = t};
+    if (t->offsets[0] != 0 || t->offsets[t->groups] > value_count - 64 / item) {
+        return NS_ERROR_OFFSETS;
+    }
+    ns_parallel(t->groups, 16, check_task, &j);
+    return atomic_load(&j.failed) ? NS_ERROR_OFFSETS : NS_OK;
+}
+
+typedef struct {
+    const ns_table *table;
+    const ns_tiles *t;
+    const ns_vectors *x;
+    float *out;
+    uint16_t *halves;  /* where the result goes instead, if not NULL */
+} product;
+
+static inline uint16_t to_half(float value) { /* to nearest, ties to even */
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 64); /* NaN stays one */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static void product_task(void *context, int64_t first, int64_t last) {
+    product *j = context;
+    int64_t rows = j->t->rows;
+    j->table->tile_matvec(j->t, j->x, j->out, rows, first, last);
+    if (j->halves == NULL) return;
+    int64_t end = NS_TILE_ROWS * last < rows ? NS_TILE_ROWS * last : rows;
+    for (int b = 0; b < j->x->batch; b++) {
+        for (int64_t r = NS_TILE_ROWS * first; r < end; r++) {
+            j->halves[b * rows + r] = to_half(j->out[b * rows + r]);
+        }
+    }
+}
+
+static int64_t chunk_groups(const ns_tiles *t) {
+    /* Several chunks a thread, so that they end together, none so small that taking it costs. */
+    int64_t chunk = t->groups / (8 * ns_threads());
+    return chunk < 1 ? 1 : chunk;
+}
+
+/* Scratch of a call: vectors, room to widen one, results in float32 where halves are wanted. */
+typedef struct {
+    uint32_t *vectors;
+    float *widened, *floats;
+    void *allocated;
+} scratch;
+
+static int get_scratch(scratch *s, uint32_t *stack, const ns_tiles *t, int64_t stride,
+                       int64_t batch, int halves) {
+    int64_t results = halves ? batch * t->rows : 0;
+    int64_t items = batch * stride + t->cols + results;
+    s->allocated = NULL;
+    s->vectors = stack;
+    if (items > STACK_WORDS) {
+        if (posix_memalign(&s->allocated, 64, (size_t)items * sizeof *stack) != 0) {
+            return NS_ERROR_MEMORY;
+        }
+        s->vectors = s->allocated;
+    }
+    s->widened = (float *)(s->vectors + batch * stride);
+    s->floats = s->widened + t->cols;
+    return NS_OK;
+}
+
+static const void *vector_at(const ns_tiles *t, const void *x, int halves, int64_t at) {
+    return (const uint8_t *)x + at * t->cols * (halves ? 2 : 4);
+}
+
+int ns_tile_matvec(const ns_tiles *t, const void *x, int halves, int64_t batch, void *out) {
+    uint32_t stack[STACK_WORDS] __attribute__((aligned(64)));
+    const ns_table *table = ns_active();
+    ns_vectors v = {.stride = NS_TILE_COLS * t->words + NS_TILE_ROWS};
+    product j = {.table = table, .t = t, .x = &v};
+    scratch s;
+    if (batch < 0) return NS_ERROR_SIZE;
+    int code = get_scratch(&s, stack, t, v.stride, batch < MOST_VECTORS ? batch : MOST_VECTORS,
+                           halves);
+    if (code != NS_OK) return code;
+    v.data = s.vectors;
+    for (int64_t b = 0; b < batch; b += MOST_VECTORS) {
+        v.batch = (int)(batch - b < MOST_VECTORS ? batch - b : MOST_VECTORS);
+        v.low = 0;
+        for (int k = 0; k < v.batch; k++) {
+            v.low |= table->tile_prepare(t, vector_at(t, x, halves, b + k), halves, s.widened,
+                                         v.data + k * v.stride);
+        }
+        j.out = halves ? s.floats : (float *)out + b * t->rows;
+        j.halves = halves ? (uint16_t *)out + b * t->rows : NULL;
+        ns_parallel(t->groups, chunk_groups(t), product_task, &j);
+    }
+    free(s.allocated);
+    return NS_OK;
+}
+
+/* --- many vectors --- */
+
+typedef struct {
+    product p;
+    const void *from;
+    void *to;
+    int halves;
+    atomic_int low, failed;
+} wide_product;
+
+static void pairs_task(void *context, int64_t first, int64_t last) {
+    wide_product *j = context;
+    for (int64_t b = first; b < last; b++) {
+        uint32_t *to = j->p.x->data + b * j->p.x->stride;
+        if (j->p.table->tile_pairs(j->p.t, vector_at(j->p.t, j->from, j->halves, b), j->halves,
+                                   to)) {
+            atomic_store(&j->low, 1);
+        }
+    }
+}
+
+static void matmul_task(void *context, int64_t first, int64_t last) {
+    wide_product *j = context;
+    const product *p = &j->p;
+    void *panel;
+    size_t items = (size_t)(ns_panel_items(p->t) + p->x->batch * NS_PANEL_ROWS);
+    if (posix_memalign(&panel, 64, items * sizeof(uint32_t)) != 0) {
+        atomic_store(&j->failed, 1);
+        return;
+    }
+    p->table->tile_matmul(p->t, p->x, panel, j->to, j->halves, first, last);
+    free(panel);
+}
+
+int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch, void *out) {
+    /* High parts, and low parts where x is float; a line more keeps vectors out of each other's
+     * way in the cache. */
+    int64_t stride = (halves ? 2 : 4) * t->words + NS_TILE_ROWS;
+    ns_vectors v = {.stride = stride, .batch = (int)batch};
+    wide_product j = {.p = {.table = ns_active(), .t = t, .x = &v}, .from = x, .to = out,
+                      .halves = halves};
+    void *vectors;
+    if (j.p.table->tile_matmul == NULL || (t->kind != NS_BF16 && t->kind != NS_INT8)) {
+        return NS_ERROR_LEVEL;
+    }
+    if (batch < 0 || batch > INT32_MAX) return NS_ERROR_SIZE;
+    if (posix_memalign(&vectors, 64, (size_t)(batch * stride + 16) * sizeof(uint32_t)) != 0) {
+        return NS_ERROR_MEMORY;
+    }
+    v.data = vectors;
+    ns_parallel(batch, 8, pairs_task, &j);
+    v.low = atomic_load(&j.low);
+    ns_parallel((t->groups + 1) / 2, 1, matmul_task, &j);
+    free(vectors);
+    return atomic_load(&j.failed) ? NS_ERROR_MEMORY : NS_OK;
+}

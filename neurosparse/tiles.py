@@ -1,0 +1,166 @@
+"""Matrices in the order in which they are multiplied on the CPU.
+
+The files hold rows one after the other, for any reader and any device. Here 16 rows by 4 columns
+stand together, so that a register of weights has a row in each of its lanes: one broadcast of x
+serves sixteen rows, nothing is summed across lanes, and the values stream from memory in one line.
+``Tiles.from_rows`` makes this order in one pass over the matrix.
+
+Errors, as a share of ``sum |w| |x|`` a row: ``(cols + 16) 2^-23`` with x unrounded (fp32 and fp16
+values; bf16 and int8 below AVX-512 with BF16 and VNNI). With those instructions bf16 values
+multiply x as two bf16 parts, ``2^-16`` more, and int8 values multiply x as a 16-bit integer:
+``2^-16 max |x| sum |w|`` more. Results repeat bit for bit at one level, for any number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurosparse import kernels, twin_tiles
+from neurosparse.errors import InputError
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+# Below this density half a register of values is nearly always enough.
+_NARROW = {"bf16": 0.32, "int8": 0.42}
+_ITEM = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+
+
+class Tiles:
+    """One matrix in tile order: with masks, or with every item stored (``masks`` None).
+
+    Parameters
+    ----------
+    kind
+        One of ``kernels.KINDS``.
+    shape
+        (rows, cols).
+    masks : uint64 array of shape (groups, words), or None
+    offsets : int64 array of shape (groups + 1,)
+        Where the values of every group of 16 rows begin.
+    values : array of one dimension
+        As ``kernels`` carries the kind; 64 bytes more than there are items.
+    scales : float32 array of shape (rows,), or None
+    sums : int32 array of shape (rows,), or None
+        Sums of the values of a row, for int8.
+
+    The arrays belong to the object: they must not change.
+    """
+
+    def __init__(self, kind: str, shape: tuple[int, int], masks: Array | None, offsets: Array,
+                 values: Array, scales: Floats | None = None, sums: Array | None = None) -> None:
+        self.kind, self.shape = kind, shape
+        self.masks, self.offsets, self.values = masks, offsets, values
+        self.scales, self.sums = scales, sums
+        rows, cols = shape
+        density = int(offsets[-1]) / max(rows * cols, 1)
+        self._compiled = kernels.compiled_tiles(
+            kind, rows, cols, masks, offsets, values, scales, sums,
+            density <= _NARROW.get(kind, 0.0))
+
+    @classmethod
+    def from_rows(cls, values: Array, kind: str, bitmap: Array, offsets: Array,
+                  scales: Floats | None, cols: int) -> Tiles:
+        """From a matrix in row order, arrays as in ``kernels.matvec``.
+
+        Raises
+        ------
+        InputError
+            The arrays do not fit each other, or an unknown kind.
+        """
+        if kind not in kernels.KINDS:
+            raise InputError("put into tile order", found=f"kind {kind!r}",
+                             expected="one of " + ", ".join(kernels.KINDS))
+        rows = bitmap.shape[0]
+        if scales is not None:
+            kernels.check_array("put into tile order", "scales", scales, 1, np.float32, (rows,))
+        groups = -(-rows // twin_tiles.ROWS)
+        masks = np.empty((groups, twin_tiles.words_of(cols)), np.uint64)
+        starts = np.empty(groups + 1, np.int64)
+        permuted = np.empty(values.shape, values.dtype)
+        sums = np.empty(rows, np.int32) if kind == "int8" else None
+        kernels.retile(values, kind, bitmap, offsets, cols, masks, starts, permuted, sums)
+        return cls(kind, (rows, cols), masks, starts, permuted, scales, sums)
+
+    @classmethod
+    def from_dense(cls, weight: Array, kind: str, scales: Floats | None = None) -> Tiles:
+        """Every item stored, without masks; bits of ``kind`` in its carrier (``kernels``).
+
+        Parameters
+        ----------
+        weight : array of shape (rows, cols)
+        """
+        rows, cols = weight.shape
+        items = twin_tiles.tiled(weight, kind)
+        groups, words, _ = items.shape
+        values = np.zeros(items.size + 64 // _ITEM[kind], weight.dtype)
+        values[: items.size] = items.reshape(-1)
+        offsets = np.arange(groups + 1, dtype=np.int64) * words * 64
+        sums = weight.sum(1, dtype=np.int32) if kind == "int8" else None
+        return cls(kind, (rows, cols), None, offsets, values, scales, sums)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that a product reads."""
+        items = int(self.offsets[-1]) * _ITEM[self.kind]
+        return items + sum(a.nbytes for a in (self.masks, self.scales, self.sums) if a is not None)
+
+    def to_dense(self) -> Array:
+        """The matrix in the values' own type, array of shape (rows, cols)."""
+        return twin_tiles.dense_of(self.values, self.kind, self.masks, self.offsets, *self.shape)
+
+    def matvec(self, x: Floats, *, out: Floats | None = None) -> Floats:
+        """``out[b, r] = sum_j W[r, j] x[b, j]``, within the bounds of the module's docstring.
+
+        Parameters
+        ----------
+        x : float32 array of shape (batch, cols)
+        out : float32 array of shape (batch, rows)
+            Allocated if not given; must not overlap x.
+
+        Raises
+        ------
+        InputError
+            Arrays of another type or shape, or not contiguous.
+        """
+        rows, cols = self.shape
+        kernels.check_array("multiply", "x", x, 2, np.float32, (x.shape[0] if x.ndim else 0, cols))
+        if out is None:
+            out = np.empty((x.shape[0], rows), np.float32)
+        kernels.check_array("multiply", "out", out, 2, np.float32, (x.shape[0], rows))
+        if self._compiled is None or kernels.level() == "twin":
+            twin_tiles.matvec(self.values, self.kind, self.masks, self.offsets, self.scales,
+                              rows, cols, x, out)
+        else:
+            kernels.raise_on(self._compiled.matvec(x, out), "multiply")
+        return out
+
+    def matvec_at(self, x: int, halves: bool, batch: int, out: int) -> bool:
+        """The same by address, for callers that have checked; False where nothing is compiled.
+
+        Parameters
+        ----------
+        x, out
+            Addresses of contiguous (batch, cols) and (batch, rows), float32, or bfloat16 where
+            ``halves``.
+        """
+        if self._compiled is None or kernels.level() == "twin":
+            return False
+        kernels.raise_on(self._compiled.matvec_at(x, halves, batch, out), "multiply")
+        return True
+
+    def matmul_at(self, x: int, halves: bool, batch: int, out: int) -> bool:
+        """Many vectors by address; False where this level or kind has no such product.
+
+        bf16 values, and int8 values taken as bf16: ``(cols + 16) 2^-23 + 2^-16`` of
+        ``sum |w| |x|``, without the last where ``halves``.
+        """
+        if self._compiled is None or kernels.level() == "twin":
+            return False
+        code = self._compiled.matmul_at(x, halves, batch, out)
+        if code is not None:
+            kernels.raise_on(code, "multiply")
+        return code is not None
