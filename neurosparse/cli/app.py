@@ -12,10 +12,13 @@ import typer
 from neurosparse import __version__
 from neurosparse.cli import (
     allocate,
+    bench,
     compress,
     evaluate,
+    generate,
     info,
     meanfield,
+    pack,
     phase,
     profile,
     prune,
@@ -35,6 +38,9 @@ app.command("compress")(compress.command)
 app.command("profile")(profile.command)
 app.command("allocate")(allocate.command)
 app.command("prune")(prune.command)
+app.command("pack")(pack.command)
+app.command("generate")(generate.command)
+app.command("bench")(bench.command)
 app.command("eval")(evaluate.command)
 app.command("report")(report.command)
 app.command("simulate")(simulate.command)
@@ -83,7 +89,7 @@ def main() -> None:
         print(f"neurosparse: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     if code == 130:
-        one_go = sys.argv[1:2] in (["simulate"], ["meanfield"])
+        one_go = sys.argv[1:2] in (["simulate"], ["meanfield"], ["pack"], ["generate"], ["bench"])
         print("neurosparse: interrupted"
               + ("" if one_go else "; finished parts are kept, go on with --resume"),
               file=sys.stderr)

@@ -81,7 +81,7 @@ def load(
         raise InputError(
             operation, found=f"dtype={dtype!r}", expected=", ".join([*sorted(_DTYPES), "auto"])
         )
-    where = _device(operation, device)
+    where = find_device(operation, device)
     source = resolve(name)
     if stream and (source.gguf_file is not None or device_map is not None):
         raise InputError(
@@ -161,7 +161,14 @@ def _refuse_packed(source: ModelSource, config: Any) -> None:
         )
 
 
-def _device(operation: str, device: str) -> torch.device:
+def find_device(operation: str, device: str) -> torch.device:
+    """The device of a name.
+
+    Raises
+    ------
+    InputError
+        This machine has none of that name.
+    """
     try:
         where = torch.device(device)
         torch.empty(0, device=where)

@@ -1,9 +1,12 @@
 """The main job, end to end."""
 
 from neurosparse.pipeline.evaluate import evaluate
+from neurosparse.pipeline.generate import Generated, generate
 from neurosparse.pipeline.goals import Goal, sparsity_for_goal
 from neurosparse.pipeline.job import CompressResult, compress
+from neurosparse.pipeline.opening import Opened, open_model
 from neurosparse.pipeline.options import CompressOptions
+from neurosparse.pipeline.pack_step import PackReport, pack_step
 from neurosparse.pipeline.plan import Plan, plan
 from neurosparse.pipeline.steps import (
     StepOptions,
@@ -12,16 +15,24 @@ from neurosparse.pipeline.steps import (
     profile_step_cost,
     prune_step,
 )
+from neurosparse.pipeline.values import convert_values
 
 __all__ = [
     "CompressOptions",
     "CompressResult",
+    "Generated",
     "Goal",
+    "Opened",
+    "PackReport",
     "Plan",
     "StepOptions",
     "compress",
+    "convert_values",
     "evaluate",
     "evidence_wanted",
+    "generate",
+    "open_model",
+    "pack_step",
     "plan",
     "profile_step",
     "profile_step_cost",

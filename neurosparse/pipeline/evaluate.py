@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from neurosparse import kernels, sparse
+from neurosparse import kernels
 from neurosparse.errors import InputError, NeurosparseError
-from neurosparse.files import size_of, write_whole
+from neurosparse.files import write_whole
 from neurosparse.measure import (
     ChoiceItem,
     choice_accuracy,
@@ -27,7 +27,7 @@ from neurosparse.measure import (
     perplexity,
     python_share,
 )
-from neurosparse.models import load
+from neurosparse.pipeline.opening import open_model
 from neurosparse.progress import Progress, silent
 from neurosparse.records import peak_memory
 
@@ -69,9 +69,10 @@ def evaluate(
     """
     found: dict[str, Any] = {"model": name, "libraries_memory_bytes": peak_memory()}
     begin = time.perf_counter()
-    model, tokenizer, weights = _open(name, dtype, device, stream)
-    found |= {"load_s": time.perf_counter() - begin, "bytes": weights, "level": kernels.level(),
-              "threads": kernels.threads()}
+    opened = open_model(name, dtype=dtype, device=device, stream=stream)
+    model, tokenizer = opened.model, opened.tokenizer
+    found |= {"load_s": time.perf_counter() - begin, "bytes": opened.bytes,
+              "level": kernels.level(), "threads": kernels.threads()}
     if prompt is not None and not stream:
         progress("time generation", 0, 1)
         speed = generation_speed(model, prompt.to(device))
@@ -95,18 +96,6 @@ def evaluate(
         right = choice_accuracy(model, tokenizer, choices, progress=progress)
         found |= {"accuracy": right.value, "accuracy_stderr": right.stderr, "items": len(choices)}
     return found
-
-
-def _open(name: str, dtype: str, device: str, stream: bool) -> tuple[Any, Any, int]:
-    if sparse.is_packed(name):
-        from transformers import AutoTokenizer
-
-        model = sparse.load(name, dtype=dtype, device=device)
-        has = (Path(name) / "tokenizer_config.json").is_file()
-        weights = sum(size_of(file) for file in Path(name).glob("*.safetensors"))
-        return model, AutoTokenizer.from_pretrained(name) if has else None, weights
-    loaded = load(name, dtype=dtype, device=device, stream=stream)
-    return loaded.model, loaded.tokenizer, loaded.source.bytes
 
 
 def write_sample(model: Any, tokenizer: Any, *, prompt: str = PROMPT, tokens: int = 40

@@ -1,0 +1,69 @@
+"""``neurosparse pack``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neurosparse.cli import model_options as of
+from neurosparse.cli.progress import shown
+from neurosparse.cli.show import print_json, print_table
+
+if TYPE_CHECKING:
+    from neurosparse.pipeline import PackReport
+
+
+def command(
+    model: Annotated[str, typer.Argument(
+        help="Pruned model: folder, hub id, .gguf file; or a packed folder, to change its kind "
+             "of values.")],
+    values: Annotated[str, typer.Option(help="bf16, fp16, fp32 or int8.")] = "bf16",
+    out: Annotated[str, typer.Option(help="Folder of the packed model.")] = "packed",
+    max_shard: Annotated[float, typer.Option(
+        help="Bytes of one file at most (2e9).")] = 5e9,
+    dtype: Annotated[str, typer.Option(
+        help="float32, bfloat16, float16, auto: in which a dense model is read.")] = "auto",
+    stream: of.Stream = False,
+    overwrite: Annotated[bool, typer.Option(
+        "--overwrite", help="Replace a packed model in --out.")] = False,
+    dry_run: Annotated[bool, typer.Option(
+        "--dry-run", help="Count the sizes, write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    progress: of.Shown = "auto", debug: of.Debug = False,
+) -> None:
+    """Store a pruned model small: a bitmap and the weights that stayed."""
+    from neurosparse.pipeline import pack_step
+
+    with shown(progress) as see:
+        found = pack_step(model, out, values=values, dtype=dtype, stream=stream,
+                          max_shard_bytes=max_shard, overwrite=overwrite, write=not dry_run,
+                          progress=see)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    _print(found)
+    print("Nothing was written." if dry_run else
+          f'\nimport neurosparse as ns\nmodel = ns.sparse.load("{out}")'
+          f"\n# neurosparse generate {out} --prompt ...; neurosparse bench {out}")
+
+
+def _print(found: PackReport) -> None:
+    print(f"{found.model} ({found.source}): {found.zeros / found.weights:.2%} of {found.weights:,} "
+          f"weights in {found.matrices} matrices are gone; {found.packed_matrices} get packed")
+    wide = "fp32" if found.values == "fp32" else "fp16" if found.values == "fp16" else "bf16"
+    whole = found.dense + found.rest
+
+    def row(name: str, size: int, dense: int | None) -> tuple[str, str, str, str]:
+        return (name, f"{size / 1e6:.1f}", "" if dense is None else f"{size / dense:.3f}",
+                f"{size / found.source_bytes:.3f}")
+
+    rows = [row(f"packed matrices, {found.values}", found.packed, found.dense),
+            row(f"the rest, {wide}", found.rest, found.rest),
+            row("together", found.packed + found.rest, whole),
+            row(f"the same dense, {wide}", whole, whole)]
+    if found.folder is not None:
+        rows.append(row("whole folder", found.folder, None))
+    print_table("", ("", "MB", f"of dense {wide}", "of what came"), rows)
+    for note in found.notes:
+        print(f"note: {note}")
