@@ -3,8 +3,11 @@
 
 Every operation returns 0 or a code of core.h; neurosparse/kernels.py turns codes into errors.
 """
+import numpy as np
+
 cimport numpy as cnp
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from arrays cimport are_rows, bytes_of, fill, fits, frame_sizes, is_array, is_mask_and_bitmap, item_size, value_type
 from core cimport *
@@ -256,3 +259,118 @@ cdef class Tiles:
         with nogil:
             code = ns_tile_matmul(&self.t, <const void *>x, halves, batch, <void *>out)
         return None if code == NS_ERROR_LEVEL else code
+
+
+cdef const ns_tiles *tiles_of(object tiles, int64_t rows, int64_t cols) except NULL:
+    cdef Tiles found = tiles
+    if rows >= 0 and (found.t.rows != rows or found.t.cols != cols):
+        raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+    return &found.t
+
+
+cdef const float *floats_of(object array, int64_t size) except? NULL:
+    """NULL of None."""
+    if array is None:
+        return NULL
+    if not (isinstance(array, cnp.ndarray) and cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT32
+            and cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_SIZE(array) == size):
+        raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+    return <const float *>cnp.PyArray_DATA(array)
+
+
+cdef class Decoder:
+    """A whole decoder for one token at a time; layers are dictionaries by the names of core.h."""
+    cdef ns_decoder d
+    cdef ns_layer *layers
+    cdef int64_t vocabulary
+    cdef list held
+
+    def __cinit__(self):
+        self.layers = NULL
+
+    def __dealloc__(self):
+        free(self.layers)
+
+    def __init__(self, dict sizes, list layers, object head, cnp.ndarray last_norm):
+        cdef ns_decoder *d = &self.d
+        cdef int64_t i, count = len(layers)
+        d.count, d.width, d.heads = count, sizes["width"], sizes["heads"]
+        d.kv_heads, d.head_width = sizes["kv_heads"], sizes["head_width"]
+        d.inner, d.positions = sizes["inner"], sizes["positions"]
+        d.eps, d.scale, d.cap = sizes["eps"], sizes["scale"], sizes["cap"]
+        d.activation, d.halves = sizes["activation"], sizes["halves"]
+        if not (d.kv_heads > 0 and d.heads % d.kv_heads == 0 and d.positions > 0 and d.width > 0
+                and d.head_width > 0 and d.head_width % 2 == 0 and d.inner > 0):
+            raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+        self.layers = <ns_layer *>calloc(max(count, 1), sizeof(ns_layer))
+        if self.layers == NULL:
+            raise MemoryError
+        d.layers = self.layers
+        for i in range(count):
+            self.fill_layer(&self.layers[i], layers[i])
+        self.vocabulary = (<Tiles?>head).t.rows
+        d.head = tiles_of(head, self.vocabulary, d.width)
+        d.last_norm = floats_of(last_norm, d.width)
+        own = d.heads * d.head_width
+        widest = max(d.width, own, d.inner)
+        scratch = [np.empty(n, np.float32) for n in (
+            d.width, own, own, d.kv_heads * d.head_width, d.kv_heads * d.head_width, d.inner,
+            d.inner, d.heads * d.positions, ns_vector_items(widest) + 16)]
+        d.normed = <float *>cnp.PyArray_DATA(scratch[0])
+        d.queries = <float *>cnp.PyArray_DATA(scratch[1])
+        d.mixed = <float *>cnp.PyArray_DATA(scratch[2])
+        d.keys = <float *>cnp.PyArray_DATA(scratch[3])
+        d.values = <float *>cnp.PyArray_DATA(scratch[4])
+        d.gates = <float *>cnp.PyArray_DATA(scratch[5])
+        d.ups = <float *>cnp.PyArray_DATA(scratch[6])
+        d.scores = <float *>cnp.PyArray_DATA(scratch[7])
+        d.vectors = <uint32_t *>cnp.PyArray_DATA(scratch[8])
+        self.held = [layers, head, last_norm, scratch]
+
+    cdef int fill_layer(self, ns_layer *to, dict layer) except -1:
+        cdef ns_decoder *d = &self.d
+        cdef int64_t own = d.heads * d.head_width, shared = d.kv_heads * d.head_width
+        to.q = tiles_of(layer["q"], own, d.width)
+        to.k = tiles_of(layer["k"], shared, d.width)
+        to.v = tiles_of(layer["v"], shared, d.width)
+        to.o = tiles_of(layer["o"], d.width, own)
+        to.gate = tiles_of(layer["gate"], d.inner, d.width)
+        to.up = tiles_of(layer["up"], d.inner, d.width)
+        to.down = tiles_of(layer["down"], d.width, d.inner)
+        to.q_bias = floats_of(layer.get("q_bias"), own)
+        to.k_bias = floats_of(layer.get("k_bias"), shared)
+        to.v_bias = floats_of(layer.get("v_bias"), shared)
+        to.o_bias = floats_of(layer.get("o_bias"), d.width)
+        to.gate_bias = floats_of(layer.get("gate_bias"), d.inner)
+        to.up_bias = floats_of(layer.get("up_bias"), d.inner)
+        to.down_bias = floats_of(layer.get("down_bias"), d.width)
+        to.before_attention = floats_of(layer["before_attention"], d.width)
+        to.after_attention = floats_of(layer.get("after_attention"), d.width)
+        to.before_feed = floats_of(layer["before_feed"], d.width)
+        to.after_feed = floats_of(layer.get("after_feed"), d.width)
+        to.q_norm = floats_of(layer.get("q_norm"), d.head_width)
+        to.k_norm = floats_of(layer.get("k_norm"), d.head_width)
+        to.cosine = floats_of(layer["cosine"], d.positions * d.head_width)
+        to.sine = floats_of(layer["sine"], d.positions * d.head_width)
+        to.window = layer["window"]
+        for name in ("keys", "values"):
+            cache = layer[name]
+            if not (isinstance(cache, cnp.ndarray) and cnp.PyArray_IS_C_CONTIGUOUS(cache)
+                    and cnp.PyArray_SIZE(cache) == shared * d.positions
+                    and cnp.PyArray_ITEMSIZE(cache) == (2 if d.halves else 4)):
+                raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+        to.keys = cnp.PyArray_DATA(<cnp.ndarray>layer["keys"])
+        to.values = cnp.PyArray_DATA(<cnp.ndarray>layer["values"])
+        return 0
+
+    def step(self, int64_t position, cnp.ndarray x, cnp.ndarray logits):
+        cdef int code
+        if not (is_array(x, 1, cnp.NPY_FLOAT32) and is_array(logits, 1, cnp.NPY_FLOAT32)
+                and cnp.PyArray_DIM(x, 0) == self.d.width
+                and cnp.PyArray_DIM(logits, 0) == self.vocabulary):
+            return NS_ERROR_SIZE
+        cdef float *embedding = <float *>cnp.PyArray_DATA(x)
+        cdef float *to = <float *>cnp.PyArray_DATA(logits)
+        with nogil:
+            code = ns_decode(&self.d, position, embedding, to)
+        return code

@@ -68,6 +68,50 @@ NS_MUST_CHECK int ns_tile_matvec(const ns_tiles *t, const void *x, int halves, i
 NS_MUST_CHECK int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch,
                                  void *out);
 
+/* Several matrices of one width with one x [cols], shared among the threads as one product; x is
+ * rounded to bfloat16 first where `halves`. `vectors` has room for ns_vector_items. */
+int64_t ns_vector_items(int64_t cols);
+NS_MUST_CHECK int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int halves,
+                                   uint32_t *vectors, float *const *out);
+
+/* To bfloat16, to nearest, ties to even. */
+static inline uint16_t ns_to_half(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 64); /* NaN stays one */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* step.c: a decoder block of the Llama family. Biases, norms on heads and norms after a part may be
+ * NULL; norms' weights are what multiplies. The caches are [kv_heads, positions, head_width]. */
+typedef struct {
+    const ns_tiles *q, *k, *v, *o, *gate, *up, *down;
+    const float *q_bias, *k_bias, *v_bias, *o_bias, *gate_bias, *up_bias, *down_bias;
+    const float *before_attention, *after_attention, *before_feed, *after_feed, *q_norm, *k_norm;
+    const float *cosine, *sine;  /* [positions, head_width] */
+    void *keys, *values;         /* float, or bfloat16 where the decoder has halves */
+    int64_t window;              /* tokens that attention sees; 0: all */
+} ns_layer;
+
+typedef struct {
+    int64_t count, width, heads, kv_heads, head_width, inner, positions;
+    float eps, scale, cap;       /* of norms, of scores; cap 0: none */
+    int activation, halves;
+    const ns_layer *layers;
+    const ns_tiles *head;
+    const float *last_norm;
+    /* scratch */
+    float *normed;               /* [width] */
+    float *queries, *mixed;      /* [heads, head_width] */
+    float *keys, *values;        /* [kv_heads, head_width] */
+    float *gates, *ups;          /* [inner] */
+    float *scores;               /* [heads, positions] */
+    uint32_t *vectors;           /* ns_vector_items of the widest product */
+} ns_decoder;
+
+/* x [width], the token's embedding, is used up; logits [rows of the head]. */
+NS_MUST_CHECK int ns_decode(const ns_decoder *d, int64_t position, float *x, float *logits);
+
 /* frames.c */
 NS_MUST_CHECK int ns_combine(const ns_combination *c);
 

@@ -1,5 +1,5 @@
 """core.h, for Cython."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "core.h":
     ctypedef struct ns_matrix:
@@ -17,6 +17,48 @@ cdef extern from "core.h":
         const uint8_t *values
         const float *scales
         const int32_t *sums
+    ctypedef struct ns_layer:
+        const ns_tiles *q
+        const ns_tiles *k
+        const ns_tiles *v
+        const ns_tiles *o
+        const ns_tiles *gate
+        const ns_tiles *up
+        const ns_tiles *down
+        const float *q_bias
+        const float *k_bias
+        const float *v_bias
+        const float *o_bias
+        const float *gate_bias
+        const float *up_bias
+        const float *down_bias
+        const float *before_attention
+        const float *after_attention
+        const float *before_feed
+        const float *after_feed
+        const float *q_norm
+        const float *k_norm
+        const float *cosine
+        const float *sine
+        void *keys
+        void *values
+        int64_t window
+    ctypedef struct ns_decoder:
+        int64_t count, width, heads, kv_heads, head_width, inner, positions
+        float eps, scale, cap
+        int activation, halves
+        const ns_layer *layers
+        const ns_tiles *head
+        const float *last_norm
+        float *normed
+        float *queries
+        float *mixed
+        float *keys
+        float *values
+        float *gates
+        float *ups
+        float *scores
+        uint32_t *vectors
     ctypedef struct ns_combination:
         int item, count, outputs, scaled_from
         int64_t rows, columns
@@ -56,3 +98,5 @@ cdef extern from "core.h":
     int ns_retile(const ns_matrix *, int64_t, uint64_t *, int64_t *, uint8_t *, int32_t *) nogil
     int ns_tile_matvec(const ns_tiles *, const void *, bint, int64_t, void *) nogil
     int ns_tile_matmul(const ns_tiles *, const void *, bint, int64_t, void *) nogil
+    int64_t ns_vector_items(int64_t) nogil
+    int ns_decode(const ns_decoder *, int64_t, float *, float *) nogil

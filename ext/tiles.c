@@ -84,13 +84,6 @@ typedef struct {
     uint16_t *halves;  /* where the result goes instead, if not NULL */
 } product;
 
-static inline uint16_t to_half(float value) { /* to nearest, ties to even */
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 64); /* NaN stays one */
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 static void product_task(void *context, int64_t first, int64_t last) {
     product *j = context;
     int64_t rows = j->t->rows;
@@ -99,7 +92,7 @@ static void product_task(void *context, int64_t first, int64_t last) {
     int64_t end = NS_TILE_ROWS * last < rows ? NS_TILE_ROWS * last : rows;
     for (int b = 0; b < j->x->batch; b++) {
         for (int64_t r = NS_TILE_ROWS * first; r < end; r++) {
-            j->halves[b * rows + r] = to_half(j->out[b * rows + r]);
+            j->halves[b * rows + r] = ns_to_half(j->out[b * rows + r]);
         }
     }
 }
@@ -161,6 +154,60 @@ int ns_tile_matvec(const ns_tiles *t, const void *x, int halves, int64_t batch, 
         ns_parallel(t->groups, chunk_groups(t), product_task, &j);
     }
     free(s.allocated);
+    return NS_OK;
+}
+
+/* --- several matrices, one vector --- */
+
+int64_t ns_vector_items(int64_t cols) {
+    /* The vector, and room to round and to widen one. */
+    return NS_TILE_COLS * ns_tile_words(cols) + NS_TILE_ROWS + 2 * cols;
+}
+
+typedef struct {
+    const ns_table *table;
+    const ns_tiles *const *t;
+    const ns_vectors *x;
+    float *const *out;
+} joint_product;
+
+static void joint_task(void *context, int64_t first, int64_t last) {
+    const joint_product *j = context;
+    const ns_tiles *const *t = j->t;
+    for (float *const *out = j->out; first < last; t++, out++) {
+        int64_t groups = (*t)->groups;
+        if (first < groups) {
+            int64_t end = last < groups ? last : groups;
+            j->table->tile_matvec(*t, j->x, *out, (*t)->rows, first, end);
+            first = end;
+        }
+        first -= groups;
+        last -= groups;
+    }
+}
+
+int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int halves,
+                     uint32_t *vectors, float *const *out) {
+    const ns_table *table = ns_active();
+    int64_t stride = NS_TILE_COLS * t[0]->words + NS_TILE_ROWS, cols = t[0]->cols, groups = 0;
+    ns_vectors v = {.data = vectors, .stride = stride, .batch = 1};
+    joint_product j = {.table = table, .t = t, .x = &v, .out = out};
+    uint16_t *rounded = (uint16_t *)(vectors + stride);
+    int alike = 1;
+    for (int k = 0; k < count; k++) {
+        if (t[k]->cols != cols) return NS_ERROR_SIZE;
+        alike &= t[k]->kind == t[0]->kind;
+        groups += t[k]->groups;
+    }
+    for (int k = 0, code; !alike && k < count; k++) { /* each kind wants x in its own form */
+        code = ns_tile_products(t + k, 1, x, halves, vectors, out + k);
+        if (code != NS_OK || k + 1 == count) return code;
+    }
+    for (int64_t i = 0; halves && i < cols; i++) rounded[i] = ns_to_half(x[i]);
+    v.low = table->tile_prepare(t[0], halves ? (const void *)rounded : x, halves,
+                                (float *)(vectors + stride + cols), vectors);
+    int64_t chunk = groups / (8 * ns_threads());
+    ns_parallel(groups, chunk < 1 ? 1 : chunk, joint_task, &j);
     return NS_OK;
 }
 

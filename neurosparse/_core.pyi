@@ -4,6 +4,8 @@ Every operation returns 0 or an error code; ``strerror`` gives its sentence. Arr
 C-contiguous; ``kind`` is the index into ``kernels.KINDS``.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,3 +61,11 @@ class Tiles:
     def matvec(self, x: _Floats, out: _Floats) -> int: ...
     def matvec_at(self, x: int, halves: bool, batch: int, out: int) -> int: ...
     def matmul_at(self, x: int, halves: bool, batch: int, out: int) -> int | None: ...
+
+class Decoder:
+    """Raises ValueError where sizes do not fit each other."""
+
+    def __init__(
+        self, sizes: dict[str, Any], layers: list[dict[str, Any]], head: Tiles, last_norm: _Floats
+    ) -> None: ...
+    def step(self, position: int, x: _Floats, logits: _Floats) -> int: ...

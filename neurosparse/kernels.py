@@ -383,6 +383,27 @@ def compiled_tiles(
         raise InputError("hold tiles", found=str(error), expected="arrays that fit") from None
 
 
+def compiled_decoder(sizes: dict[str, Any], layers: list[dict[str, Any]], head: Any,
+                     last_norm: Floats) -> Any:  # fmt: skip
+    """The compiled side of ``sparse.Decoder``; values of ``layers`` are ``Tiles`` and arrays.
+
+    Raises
+    ------
+    InputError
+        Nothing is built, or sizes do not fit each other.
+    """
+    if not _BUILT:
+        raise InputError("decode token by token", found="no compiled core",
+                         expected="neurosparse with its extension")  # fmt: skip
+    plain = [{name: getattr(value, "compiled", value) for name, value in layer.items()}
+             for layer in layers]  # fmt: skip
+    try:
+        return _core.Decoder(sizes, plain, head.compiled, last_norm)
+    except ValueError as error:
+        raise InputError("decode token by token", found=str(error),
+                         expected="parts that fit each other") from None  # fmt: skip
+
+
 # --- what is wrong with an argument: the twin asks always, compiled code only when it refuses ---
 
 

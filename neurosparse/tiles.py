@@ -57,7 +57,7 @@ class Tiles:
         self.scales, self.sums = scales, sums
         rows, cols = shape
         density = int(offsets[-1]) / max(rows * cols, 1)
-        self._compiled = kernels.compiled_tiles(
+        self.compiled = kernels.compiled_tiles(
             kind, rows, cols, masks, offsets, values, scales, sums,
             density <= _NARROW.get(kind, 0.0))
 
@@ -131,11 +131,11 @@ class Tiles:
         if out is None:
             out = np.empty((x.shape[0], rows), np.float32)
         kernels.check_array("multiply", "out", out, 2, np.float32, (x.shape[0], rows))
-        if self._compiled is None or kernels.level() == "twin":
+        if self.compiled is None or kernels.level() == "twin":
             twin_tiles.matvec(self.values, self.kind, self.masks, self.offsets, self.scales,
                               rows, cols, x, out)
         else:
-            kernels.raise_on(self._compiled.matvec(x, out), "multiply")
+            kernels.raise_on(self.compiled.matvec(x, out), "multiply")
         return out
 
     def matvec_at(self, x: int, halves: bool, batch: int, out: int) -> bool:
@@ -147,9 +147,9 @@ class Tiles:
             Addresses of contiguous (batch, cols) and (batch, rows), float32, or bfloat16 where
             ``halves``.
         """
-        if self._compiled is None or kernels.level() == "twin":
+        if self.compiled is None or kernels.level() == "twin":
             return False
-        kernels.raise_on(self._compiled.matvec_at(x, halves, batch, out), "multiply")
+        kernels.raise_on(self.compiled.matvec_at(x, halves, batch, out), "multiply")
         return True
 
     def matmul_at(self, x: int, halves: bool, batch: int, out: int) -> bool:
@@ -158,9 +158,9 @@ class Tiles:
         bf16 values, and int8 values taken as bf16: ``(cols + 16) 2^-23 + 2^-16`` of
         ``sum |w| |x|``, without the last where ``halves``.
         """
-        if self._compiled is None or kernels.level() == "twin":
+        if self.compiled is None or kernels.level() == "twin":
             return False
-        code = self._compiled.matmul_at(x, halves, batch, out)
+        code = self.compiled.matmul_at(x, halves, batch, out)
         if code is not None:
             kernels.raise_on(code, "multiply")
         return code is not None

@@ -146,6 +146,21 @@ typedef int ns_tile_pairs_fn(const ns_tiles *t, const void *x, int halves, uint3
 typedef int ns_retile_fn(const ns_matrix *m, int64_t words, uint64_t *masks, uint8_t *values,
                          int32_t *sums, int64_t first, int64_t last);
 
+/* One token in a decoder block (step.c). */
+enum { NS_SILU = 0, NS_GELU = 1 };
+/* out = x / rms(x) * weight, [n]. */
+typedef void ns_rms_norm_fn(const float *x, const float *weight, float eps, int64_t n, float *out);
+/* x [heads, width] turned by cosine, sine [width]. */
+typedef void ns_rotate_fn(float *x, int64_t heads, int64_t width, const float *cosine,
+                          const float *sine);
+/* One head: softmax of q [width] with keys [count, width], as weights of values [count, width], both
+ * float or (halves) bfloat16; scores are scaled, and bent by cap tanh(s / cap) where cap > 0. */
+typedef void ns_attend_fn(const float *q, const void *keys, const void *values, int halves,
+                          int64_t count, int64_t width, float scale, float cap, float *scores,
+                          float *out);
+/* gate = activation(gate) * up, [n]. */
+typedef void ns_gate_fn(float *gate, const float *up, int64_t n, int activation);
+
 /* Frames are [columns, rows] with rows contiguous, all of one size and type. Output o becomes
  * sum_s weights[o][s] sources[s]; scaled becomes scale (a value a row) times a source, or times
  * output 0 where scaled_from is -1. Outputs may stand on sources: a tile is read before it is
@@ -189,6 +204,10 @@ typedef struct {
     ns_tile_pairs_fn *tile_pairs;    /* NULL where there is no tile_matmul */
     ns_tile_matmul_fn *tile_matmul;
     ns_retile_fn *retile;
+    ns_rms_norm_fn *rms_norm;
+    ns_rotate_fn *rotate;
+    ns_attend_fn *attend;
+    ns_gate_fn *gate;
     ns_combine_fn *combine;
     ns_curves_fn *curves;
 } ns_table;

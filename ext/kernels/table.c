@@ -17,6 +17,10 @@ ns_tile_pairs_fn NS_NAME(tile_pairs);
 ns_tile_matmul_fn NS_NAME(tile_matmul);
 #endif
 ns_retile_fn NS_NAME(retile);
+ns_rms_norm_fn NS_NAME(rms_norm);
+ns_rotate_fn NS_NAME(rotate);
+ns_attend_fn NS_NAME(attend);
+ns_gate_fn NS_NAME(gate);
 ns_combine_fn NS_NAME(combine);
 ns_curves_fn NS_NAME(curves);
 
@@ -37,6 +41,10 @@ const ns_table NS_NAME(table) = {
     .tile_matmul = NS_NAME(tile_matmul),
 #endif
     .retile = NS_NAME(retile),
+    .rms_norm = NS_NAME(rms_norm),
+    .rotate = NS_NAME(rotate),
+    .attend = NS_NAME(attend),
+    .gate = NS_NAME(gate),
     .combine = NS_NAME(combine),
     .curves = NS_NAME(curves),
 };

@@ -104,7 +104,7 @@ def pack(weight: torch.Tensor, *, mask: torch.Tensor | None = None, values: str 
                          expected=f"{tuple(dense.shape)}, as the weight")
     if mask is not None:
         dense = torch.where(keep, dense, torch.zeros((), dtype=dense.dtype))
-    stored, scales = _quantised(dense) if kind.name == "int8" else (_rounded(dense, kind), None)
+    stored, scales = quantised(dense) if kind.name == "int8" else (_rounded(dense, kind), None)
     bitmap = kernels.pack_mask(keep.contiguous().numpy())
     payload = kernels.pack_values(stored.contiguous().view(kind.bits).numpy(), bitmap)
     rows, cols = dense.shape
@@ -152,7 +152,7 @@ def _check_finite(dense: torch.Tensor, stored: torch.Tensor) -> None:
                      expected=f"finite entries that {stored.dtype} holds", mend=mend)
 
 
-def _quantised(dense: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def quantised(dense: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """int8 entries and a float32 scale for every row."""
     exact = dense.to(torch.float32)
     _check_finite(dense, exact)
