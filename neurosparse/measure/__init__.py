@@ -32,6 +32,7 @@ from neurosparse.measure.compare_generation import (
 )
 from neurosparse.measure.curves import local_error
 from neurosparse.measure.damage import Damage, damage
+from neurosparse.measure.decode_parts import decode_parts
 from neurosparse.measure.dense_twin import dense_twin
 from neurosparse.measure.depth import DepthErrors
 from neurosparse.measure.evidence import Collector, Cost
@@ -80,6 +81,7 @@ __all__ = [
     "compare_generation",
     "damage",
     "decode_bytes",
+    "decode_parts",
     "dense_twin",
     "generation_speed",
     "known_evidence",

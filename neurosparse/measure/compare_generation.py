@@ -16,6 +16,7 @@ from neurosparse import kernels
 from neurosparse.errors import InputError
 from neurosparse.measure.bandwidth import ReadProbe
 from neurosparse.measure.bytes_moved import decode_bytes
+from neurosparse.measure.decode_parts import decode_parts
 from neurosparse.measure.timing import LOOP, decode_step, python_share, settle
 from neurosparse.measure.turns import Summary, Turn, summarise
 from neurosparse.progress import Progress, silent
@@ -33,6 +34,8 @@ class GenerationComparison:
         Medians with quartiles by job and memory mode.
     moved
         Bytes that a step of decoding reads, by model: see ``decode_bytes``.
+    parts
+        Seconds of a step by part, by model: see ``decode_parts``.
     python
         Share of decode time outside torch's operators, by model.
     prompt, steps, threads, level, loop
@@ -44,6 +47,7 @@ class GenerationComparison:
     turns: tuple[Turn, ...]
     summaries: tuple[Summary, ...]
     moved: dict[str, dict[str, int]]
+    parts: dict[str, dict[str, float]]
     python: dict[str, float]
     prompt: int
     steps: int
@@ -104,12 +108,14 @@ def compare_generation(
         seen = probe if probe is not None else ReadProbe(device=prompt.device)
         turns = _turns(models, prompt, -(-steps // rounds), rounds, seen, progress)
         busy = os.getloadavg()[0] / len(os.sched_getaffinity(0))
+        parts = {name: decode_parts(model, prompt) for name, model in models.items()}
         python = {name: python_share(model, prompt) for name, model in models.items()}
     moved = {name: decode_bytes(model) for name, model in models.items()}
     summaries = summarise(turns, prompt=prompt.shape[1],
                           moved={name: found["all"] for name, found in moved.items()})
-    return GenerationComparison(tuple(turns), tuple(summaries), moved, python, prompt.shape[1],
-                                -(-steps // rounds) * rounds, used, kernels.level(), busy)
+    return GenerationComparison(
+        tuple(turns), tuple(summaries), moved, parts, python, prompt.shape[1],
+        -(-steps // rounds) * rounds, used, kernels.level(), busy)
 
 
 @contextmanager

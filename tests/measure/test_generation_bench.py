@@ -132,6 +132,9 @@ def test_two_models_take_turns(tmp_path: Path) -> None:
     assert torch.get_num_threads() == threads
     assert found.moved["packed"]["all"] < found.moved["dense"]["all"]
     assert set(found.as_dict()["python"]) == {"packed", "dense"}
+    for parts in found.parts.values():
+        assert all(seconds > 0 for seconds in parts.values())
+        assert set(parts) == {"linears", "head", "rest", "all"}
     alone = ns.measure.compare_generation(twin, None, tokens, steps=2, rounds=2,
                                           names=("dense", ""), probe=ns.measure.ReadProbe(1 << 20))
     assert {turn.who for turn in alone.turns} == {"dense"}
@@ -141,3 +144,13 @@ def test_two_models_take_turns(tmp_path: Path) -> None:
             ns.measure.compare_generation(packed, twin, tokens, **wrong)
     with pytest.raises(InputError, match="prompt"):
         ns.measure.compare_generation(packed, twin, tokens[0])
+
+
+def test_parts_of_a_step_add_up_and_leave_no_hook(tmp_path: Path) -> None:
+    ns.sparse.save(_pruned(_mixture()), tmp_path / "p", values="fp32")
+    model = ns.sparse.load(tmp_path / "p")
+    found = ns.measure.decode_parts(model, torch.arange(3, 9)[None], steps=1)
+    assert found["all"] == pytest.approx(found["linears"] + found["head"] + found["rest"])
+    assert min(found.values()) > 0
+    assert not any(module._forward_hooks or module._forward_pre_hooks
+                   for module in model.modules())
