@@ -1,5 +1,6 @@
 """Store pruned models packed (a bitmap and its values) and run them so."""
 
+from neurosparse.sparse.decoder import Decoder
 from neurosparse.sparse.description import is_packed
 from neurosparse.sparse.experts import SparseExperts
 from neurosparse.sparse.kinds import VALUES
@@ -12,6 +13,7 @@ from neurosparse.sparse.writer import CheckpointWriter
 __all__ = [
     "VALUES",
     "CheckpointWriter",
+    "Decoder",
     "PackedMatrix",
     "SparseExperts",
     "SparseLinear",

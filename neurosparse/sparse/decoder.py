@@ -163,7 +163,7 @@ class Decoder:
             for name, module in block.linears.items():
                 layer[name] = linear_tiles(module, self.halves)
                 if module.bias is not None:
-                    bias: torch.Tensor = module.bias.detach()  # type: ignore[assignment, operator]
+                    bias: torch.Tensor = module.bias.detach()  # type: ignore[operator]
                     layer[f"{name}_bias"] = bias.float().contiguous().numpy()
             layer |= {place: weight.numpy() for place, weight in block.norms.items()}
             layer["cosine"], layer["sine"] = turns[block.rotation]
@@ -207,8 +207,7 @@ class Decoder:
         with torch.inference_mode():
             wanted = self.model(input_ids=tokens[None]).logits[0].float()
         found = [self.prefill(tokens[: (count + 1) // 2])]
-        for token in tokens[(count + 1) // 2 :].tolist():
-            found.append(self.step(token).clone())
+        found += [self.step(token).clone() for token in tokens[(count + 1) // 2 :].tolist()]
         self.position = 0
         want = wanted[-len(found) :]
         error = float((torch.stack(found) - want).norm() / want.norm())
@@ -222,7 +221,7 @@ def linear_tiles(module: nn.Module, halves: bool) -> Tiles:
     """A linear in tile order: packed rows as they are, a dense weight with every item."""
     if isinstance(module, SparseLinear):
         return module.views().tiles(0, module.rows)
-    weight: torch.Tensor = module.weight.detach()  # type: ignore[assignment, operator]
+    weight: torch.Tensor = module.weight.detach()  # type: ignore[operator]
     return dense_tiles(weight, halves)
 
 
@@ -237,7 +236,7 @@ def dense_tiles(weight: torch.Tensor, halves: bool) -> Tiles:
 
 def head_tiles(module: nn.Module, halves: bool, how: str) -> Tiles:
     """The output head, dense."""
-    weight: torch.Tensor = module.weight.detach()  # type: ignore[assignment, operator]
+    weight: torch.Tensor = module.weight.detach()  # type: ignore[operator]
     if how == "int8":
         values, scales = quantised(weight)
         return Tiles.from_dense(values.numpy(), "int8", scales.numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ LINEARS = {
     "o": "self_attn.o_proj", "gate": "mlp.gate_proj", "up": "mlp.up_proj",
     "down": "mlp.down_proj",
 }
-_ACTIVATIONS = (torch.nn.functional.silu,
-                lambda x: torch.nn.functional.gelu(x, approximate="tanh"))
+_ACTIVATIONS: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = (
+    torch.nn.functional.silu,
+    lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+)
 
 
 @dataclass
@@ -84,7 +87,8 @@ def read_family(model: Any) -> Family:
     if attention is None or not hasattr(attention, "scaling"):
         raise _other(type(first).__name__, "self_attn with a scaling")
     kinds = getattr(config, "layer_types", None) or [None] * len(found)
-    blocks = [_block(block, kind) for block, kind in zip(found.modules, kinds, strict=True)]
+    blocks = [_block(block, kind, config)
+              for block, kind in zip(found.modules, kinds, strict=True)]
     q, k, down = (_shape(blocks[0].linears[name]) for name in ("q", "k", "down"))
     head_width = int(attention.head_dim)
     return Family(
@@ -96,8 +100,8 @@ def read_family(model: Any) -> Family:
         head_width=head_width, inner=down[1], width=down[0])
 
 
-def _block(block: Any, kind: str | None) -> Block:
-    linears = {}
+def _block(block: Any, kind: str | None, config: Any) -> Block:
+    linears: dict[str, nn.Module] = {}
     for name, path in LINEARS.items():
         try:
             module = block.get_submodule(path)
@@ -107,20 +111,24 @@ def _block(block: Any, kind: str | None) -> Block:
             raise _other(f"{path} of type {type(module).__name__}", "Linear or SparseLinear")
         linears[name] = module
     four = hasattr(block, "pre_feedforward_layernorm")
-    places = {"before_attention": "input_layernorm",
-              "after_attention": "post_attention_layernorm" if four else None,
-              "before_feed": "pre_feedforward_layernorm" if four else "post_attention_layernorm",
-              "after_feed": "post_feedforward_layernorm" if four else None,
-              "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
+    places: dict[str, str | None] = {
+        "before_attention": "input_layernorm",
+        "after_attention": "post_attention_layernorm" if four else None,
+        "before_feed": "pre_feedforward_layernorm" if four else "post_attention_layernorm",
+        "after_feed": "post_feedforward_layernorm" if four else None,
+        "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm",
+    }
     norms = {}
-    for place, path in places.items():
-        owner = block.self_attn if path and "." in path else block
-        module = None if path is None else getattr(owner, path.rpartition(".")[2], None)
+    for place, where in places.items():
+        owner = block.self_attn if where and "." in where else block
+        module = None if where is None else getattr(owner, where.rpartition(".")[2], None)
         if module is not None:
             norms[place] = _norm_weight(module)
         elif place.startswith("before"):
-            raise _other(type(block).__name__, str(path))
-    window = getattr(block.self_attn, "sliding_window", None)
+            raise _other(type(block).__name__, str(where))
+    # Families with several kinds of layer say it in the module, the others for all in the config.
+    window = (block.self_attn.sliding_window if hasattr(block.self_attn, "sliding_window")
+              else None if kind is not None else getattr(config, "sliding_window", None))
     return Block(linears, norms, int(window or 0), kind)
 
 

@@ -1,0 +1,137 @@
+"""Decoder: the model's own logits, token by token, for every family that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers as tf
+from sparse_cases import build
+
+from neurosparse.errors import InputError, ModelError
+from neurosparse.models import find_targets, get_weight, set_weight
+from neurosparse.sparse import Decoder, load, save
+
+COMMON: dict[str, Any] = {
+    "vocab_size": 101, "hidden_size": 48, "intermediate_size": 72, "num_hidden_layers": 3,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}
+WINDOWED = ["sliding_attention", "full_attention", "sliding_attention"]
+FAMILIES = {
+    "llama": lambda: tf.LlamaConfig(**COMMON),
+    "llama with biases": lambda: tf.LlamaConfig(**COMMON, attention_bias=True, mlp_bias=True),
+    "mistral": lambda: tf.MistralConfig(**COMMON, sliding_window=6, head_dim=12),
+    "qwen2": lambda: tf.Qwen2Config(**COMMON, tie_word_embeddings=True),
+    "qwen3": lambda: tf.Qwen3Config(**COMMON, head_dim=20),
+    "gemma2": lambda: tf.Gemma2Config(
+        **COMMON, head_dim=12, sliding_window=5, layer_types=WINDOWED, query_pre_attn_scalar=12,
+        attn_logit_softcapping=3.0, final_logit_softcapping=4.0),
+    "gemma3": lambda: tf.Gemma3TextConfig(
+        **COMMON, head_dim=12, sliding_window=5, layer_types=WINDOWED, query_pre_attn_scalar=12),
+}
+
+
+def model_of(family: str, dtype: torch.dtype = torch.float32) -> Any:
+    """Random weights, norms away from one, two in five of the linears' weights there."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        model = tf.AutoModelForCausalLM.from_config(FAMILIES[family](), dtype=torch.float32)
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.1)
+    for target in find_targets(model):
+        weight = get_weight(model, target)
+        set_weight(model, target, torch.where(torch.rand(weight.shape) < 0.4, weight, 0.0))
+    return model.to(dtype).eval().requires_grad_(False)
+
+
+def tokens(count: int) -> torch.Tensor:
+    return torch.randint(3, 101, (1, count), generator=torch.Generator().manual_seed(count))
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("packed", [False, True])
+def test_logits_are_the_models_own(family: str, packed: bool, level: str, tmp_path: Any) -> None:
+    if level == "twin":
+        pytest.skip("the decoder is compiled")
+    model = model_of(family)
+    if packed:
+        save(model, tmp_path / "packed", values="fp32")
+        model = load(tmp_path / "packed")
+    decoder = Decoder(model, positions=24)
+    ids = tokens(24)
+    wanted = model(ids).logits[0]
+    found = [decoder.prefill(ids[:, :9])]  # longer than the windows
+    found += [decoder.step(token).clone() for token in ids[0, 9:].tolist()]
+    error = (torch.stack(found) - wanted[8:]).abs().max() / wanted.abs().max()
+    assert float(error) < 1e-4, level
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_half_models_agree_as_halves_do(family: str) -> None:
+    model = model_of(family, torch.bfloat16)
+    decoder = Decoder(model, positions=24)
+    ids = tokens(24)
+    wanted = model.float()(ids).logits[0, 8:]
+    found = [decoder.prefill(ids[:, :9])]
+    model.bfloat16()
+    found = [decoder.prefill(ids[:, :9])]
+    found += [decoder.step(token).clone() for token in ids[0, 9:].tolist()]
+    assert float((torch.stack(found) - wanted).norm() / wanted.norm()) < 0.05
+
+
+def test_greedy_continuation_is_that_of_transformers() -> None:
+    model = model_of("llama")
+    ids = tokens(7)
+    wanted = model.generate(ids, max_new_tokens=20, do_sample=False, eos_token_id=None)[0, 7:]
+    assert list(Decoder(model, positions=64).greedy(ids, 20)) == wanted.tolist()
+
+
+def test_a_second_prompt_forgets_the_first() -> None:
+    decoder = Decoder(model_of("gemma3"), positions=32)
+    first = list(decoder.greedy(tokens(8), 10))
+    list(decoder.greedy(tokens(20), 10))
+    assert list(decoder.greedy(tokens(8), 10)) == first
+
+
+def test_an_int8_head_is_nearly_the_head() -> None:
+    model = model_of("llama")
+    exact, rounded = Decoder(model, positions=16), Decoder(model, positions=16, head="int8")
+    ids = tokens(5)
+    exact.prefill(ids), rounded.prefill(ids)
+    one, two = exact.step(7).clone(), rounded.step(7).clone()
+    assert 0 < float((one - two).norm() / one.norm()) < 0.02
+    assert rounded.nbytes < exact.nbytes
+
+
+def test_bytes_are_those_of_the_weights() -> None:
+    model = model_of("llama")
+    linears = sum(target.size for target in find_targets(model))
+    assert Decoder(model, positions=8).nbytes >= 4 * (linears + 101 * 48)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt", "mixtral", "gpt_neox"])
+def test_other_families_are_refused_by_what_they_lack(family: str) -> None:
+    with pytest.raises(ModelError, match="own generate"):
+        Decoder(build(family), positions=16)
+
+
+def test_a_model_that_computes_in_another_way_is_refused() -> None:
+    config = tf.GraniteConfig(**COMMON, residual_multiplier=0.3, embedding_multiplier=2.0)
+    model = tf.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ModelError, match="differ"):
+        Decoder(model, positions=16)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    decoder = Decoder(model_of("llama"), positions=13)
+    with pytest.raises(InputError, match="14 tokens"):
+        decoder.prefill(tokens(14))
+    decoder.prefill(tokens(13))
+    with pytest.raises(InputError, match="token 14"):
+        decoder.step(5)
+    with pytest.raises(InputError, match="head"):
+        Decoder(model_of("llama"), head="int3")
+    with pytest.raises(InputError, match="float16"):
+        Decoder(model_of("llama", torch.float16))
