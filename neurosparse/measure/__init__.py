@@ -36,6 +36,7 @@ from neurosparse.measure.decode_parts import decode_parts
 from neurosparse.measure.dense_twin import dense_twin
 from neurosparse.measure.depth import DepthErrors
 from neurosparse.measure.evidence import Collector, Cost
+from neurosparse.measure.loops import CoreLoop, Loop, TorchLoop, find_loop
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
 from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
@@ -48,6 +49,7 @@ __all__ = [
     "Accuracy",
     "ChoiceItem",
     "Collector",
+    "CoreLoop",
     "Cost",
     "CurvesCollector",
     "Damage",
@@ -58,6 +60,7 @@ __all__ = [
     "GainsCollector",
     "GenerationComparison",
     "GenerationSpeed",
+    "Loop",
     "LsaCollector",
     "OwlCollector",
     "Perplexity",
@@ -74,6 +77,7 @@ __all__ = [
     "SpectraCollector",
     "Spread",
     "Summary",
+    "TorchLoop",
     "Turn",
     "accuracy",
     "choice_accuracy",
@@ -83,6 +87,7 @@ __all__ = [
     "decode_bytes",
     "decode_parts",
     "dense_twin",
+    "find_loop",
     "generation_speed",
     "known_evidence",
     "local_error",

@@ -146,6 +146,33 @@ def test_two_models_take_turns(tmp_path: Path) -> None:
         ns.measure.compare_generation(packed, twin, tokens[0])
 
 
+@pytest.mark.parametrize("loop", ["torch", "core"])
+def test_both_loops_write_the_same(loop: str) -> None:
+    model = tiny_model()
+    prompt = torch.arange(3, 12)[None]
+    wanted = model.generate(prompt, max_new_tokens=6, do_sample=False, eos_token_id=None)[0, 9:]
+    found = ns.measure.find_loop(model, 16, loop)
+    tokens = [int(found.prefill(prompt).argmax())]
+    for _ in range(5):
+        tokens.append(int(found.step(tokens[-1]).argmax()))
+    assert tokens == wanted.tolist() and loop in found.about
+
+
+def test_a_model_of_another_family_takes_the_torch_loop() -> None:
+    assert isinstance(ns.measure.find_loop(_mixture(), 16), ns.measure.TorchLoop)
+    with pytest.raises(ns.errors.ModelError):
+        ns.measure.find_loop(_mixture(), 16, "core")
+    with pytest.raises(InputError, match="fast"):
+        ns.measure.find_loop(tiny_model(), 16, "fast")
+
+
+def test_the_torch_loop_can_be_asked_for() -> None:
+    found = ns.measure.compare_generation(
+        tiny_model(), None, torch.arange(3, 9)[None], steps=2, rounds=1, names=("dense", ""),
+        loop="torch", probe=ns.measure.ReadProbe(1 << 20))
+    assert found.loop.startswith("torch loop") and found.parts["dense"]["linears"] > 0
+
+
 def test_parts_of_a_step_add_up_and_leave_no_hook(tmp_path: Path) -> None:
     ns.sparse.save(_pruned(_mixture()), tmp_path / "p", values="fp32")
     model = ns.sparse.load(tmp_path / "p")
