@@ -104,16 +104,16 @@ def mask_of(kind: str, shape: tuple[int, int], sparsity: float, rng: np.random.G
             model: str) -> NDArray[np.bool_]:
     """Which entries stay."""
     if kind == "random":
-        return np.asarray(rng.random(shape) >= sparsity)
+        return rng.random(shape) >= sparsity
     if kind == "exact":
         order = rng.random(shape).argsort(axis=1)
-        return np.asarray(order >= round(sparsity * shape[1]))
+        return np.ascontiguousarray(order >= round(sparsity * shape[1]))
     import neurosparse as ns
 
     loaded = ns.models.load(model).model
     weight = ns.models.get_weight(loaded, ns.models.find_targets(loaded)[-1]).float().abs().numpy()
     across = weight[np.arange(shape[0]) % weight.shape[0]][:, np.arange(shape[1]) % weight.shape[1]]
-    return np.asarray(across >= np.quantile(weight, sparsity))
+    return np.ascontiguousarray(across >= np.quantile(weight, sparsity))
 
 
 def cases_of(shape: tuple[int, int], batch: int, kinds: list[str], masks: list[str], model: str
