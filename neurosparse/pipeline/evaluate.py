@@ -22,7 +22,9 @@ from neurosparse.errors import InputError, NeurosparseError
 from neurosparse.files import write_whole
 from neurosparse.measure import (
     ChoiceItem,
+    ReadProbe,
     choice_accuracy,
+    decode_bytes,
     generation_speed,
     perplexity,
     python_share,
@@ -65,7 +67,9 @@ def evaluate(
         ``perplexity``, ``perplexity_stderr``, ``nll_by_window`` (nats a token), ``predictions``,
         ``bytes``, ``peak_memory_bytes`` (loading and generating), ``libraries_memory_bytes``
         (the same process before loading), ``prefill_tokens_per_s``, ``decode_tokens_per_s``,
-        ``decode_python_share``, ``loop``, ``load_s``, ``sample``.
+        ``decode_python_share``, ``decode_bytes`` (weights that a step reads),
+        ``memory_bytes_per_s`` (what the memory gave just after), ``loop``, ``load_s``,
+        ``sample``.
     """
     found: dict[str, Any] = {"model": name, "libraries_memory_bytes": peak_memory()}
     begin = time.perf_counter()
@@ -83,7 +87,9 @@ def evaluate(
         found["sample"] = write_sample(model, tokenizer)
     found["peak_memory_bytes"] = peak_memory()
     if prompt is not None and not stream:
-        # After the peak was read: the profiler takes memory of its own.
+        # After the peak was read: probe and profiler take memory of their own.
+        found["memory_bytes_per_s"] = ReadProbe(device=device).read()
+        found["decode_bytes"] = decode_bytes(model)["all"]
         found["decode_python_share"] = python_share(model, prompt.to(device))
     if tokens is not None:
         result = perplexity(model, tokens, progress=progress)

@@ -30,6 +30,8 @@ class Row(_Loose):
     prefill_tokens_per_s: float | None = None
     decode_tokens_per_s: float | None = None
     decode_python_share: float | None = None
+    decode_bytes: int | None = None
+    memory_bytes_per_s: float | None = None
     load_s: float | None = None
 
     @property
