@@ -8,6 +8,7 @@ from neurosparse.sparse.linear import SparseLinear
 from neurosparse.sparse.loading import load, register
 from neurosparse.sparse.matrix import PackedMatrix, pack, packed_bytes, unpack
 from neurosparse.sparse.saving import save
+from neurosparse.sparse.training import train_values
 from neurosparse.sparse.writer import CheckpointWriter
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "packed_bytes",
     "register",
     "save",
+    "train_values",
     "unpack",
 ]
