@@ -79,7 +79,8 @@ class Rows:
         arrays, made = None, {}
         if bitmap.device.type == "cpu":
             made = _made_of(bitmap, values, scales)
-            arrays = (bitmap.contiguous().numpy(), values.detach().contiguous().view(kind.bits).numpy(),
+            carried = values.detach().contiguous().view(kind.bits)
+            arrays = (bitmap.contiguous().numpy(), carried.numpy(),
                       None if scales is None else scales.contiguous().numpy(),
                       offsets.contiguous().numpy())
         return cls(bitmap, values, scales, offsets, cols, kind, arrays, made)
