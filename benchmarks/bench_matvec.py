@@ -173,6 +173,8 @@ def table(cases: list[Case]) -> list[dict[str, Any]]:
             rows.append({"mode": mode, "case": case.name, "rounds": len(mine),
                          "ms": 1e3 * median(mine.values()),
                          "GB/s": case.nbytes / median(mine.values()) / 1e9,
+                         "memory": median((case.rounds[at][1] + case.rounds[at][2]) / 2
+                                          for at in mine) / 1e9,
                          "ratio": ratio, "ceiling": ceiling, "share": ratio / ceiling})
     return rows
 
@@ -215,10 +217,10 @@ def main() -> None:
 def show(title: str, rows: list[dict[str, Any]]) -> None:
     """Print one table."""
     print(f"\n{title}")
-    print(f"{'mode':8}{'case':22}{'rounds':>7}{'ms':>8}{'GB/s':>7}{'x dense':>9}{'ceiling':>9}"
+    print(f"{'mode':8}{'case':22}{'rounds':>7}{'ms':>8}{'GB/s':>7}{'memory':>8}{'x dense':>9}{'ceiling':>9}"
           f"{'share':>7}")
     for row in rows:
-        print(f"{row['mode']:8}{row['case']:22}{row['rounds']:7}{row['ms']:8.3f}{row['GB/s']:7.1f}"
+        print(f"{row['mode']:8}{row['case']:22}{row['rounds']:7}{row['ms']:8.3f}{row['GB/s']:7.1f}{row['memory']:8.1f}"
               f"{row['ratio']:9.2f}{row['ceiling']:9.2f}{row['share']:7.0%}", flush=True)
 
 
