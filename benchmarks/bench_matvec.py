@@ -223,8 +223,8 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
     print(f"{'mode':8}{'case':22}{'rounds':>7}{'ms':>8}{'GB/s':>7}{'memory':>8}{'x dense':>9}"
           f"{'ceiling':>9}{'share':>7}{'made ms':>9}")
     for row in rows:
-        print(f"{row['mode']:8}{row['case']:22}{row['rounds']:7}{row['ms']:8.3f}{row['GB/s']:7.1f}{row['memory']:8.1f}"
-              f"{row['ratio']:9.2f}{row['ceiling']:9.2f}{row['share']:7.0%}"
+        print(f"{row['mode']:8}{row['case']:22}{row['rounds']:7}{row['ms']:8.3f}"
+              f"{row['GB/s']:7.1f}{row['memory']:8.1f}{row['ratio']:9.2f}{row['ceiling']:9.2f}{row['share']:7.0%}"
               f"{row['made_ms']:9.1f}", flush=True)
 
 
