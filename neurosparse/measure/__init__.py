@@ -30,6 +30,7 @@ from neurosparse.measure.compare_generation import (
     compare_generation,
     using_threads,
 )
+from neurosparse.measure.core_speed import core_decode_speed
 from neurosparse.measure.curves import local_error
 from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.decode_parts import decode_parts
@@ -83,6 +84,7 @@ __all__ = [
     "choice_accuracy",
     "choice_items",
     "compare_generation",
+    "core_decode_speed",
     "damage",
     "decode_bytes",
     "decode_parts",
