@@ -178,7 +178,8 @@ def table(cases: list[Case]) -> list[dict[str, Any]]:
                          "GB/s": case.nbytes / median(mine.values()) / 1e9,
                          "memory": median((case.rounds[at][1] + case.rounds[at][2]) / 2
                                           for at in mine) / 1e9,
-                         "made_ms": 1e3 * case.made, "ratio": ratio, "ceiling": ceiling, "share": ratio / ceiling})
+                         "made_ms": 1e3 * case.made, "ratio": ratio, "ceiling": ceiling,
+                         "share": ratio / ceiling})
     return rows
 
 
