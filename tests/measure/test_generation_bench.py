@@ -93,6 +93,9 @@ def test_a_tied_head_is_read_whole_and_a_mixture_in_part(tmp_path: Path) -> None
 
 def test_modes_are_told_apart_by_a_gap_in_the_readings() -> None:
     assert mode_edge([]) is None and mode_edge([80, 70, 65]) is None
+    # One reading that something disturbed is no mode, nor are halves of one mode.
+    assert mode_edge([38, 37, 39, 38, 27, 38, 36]) is None
+    assert mode_edge([30, 32, 34, 36, 38, 40]) is None
     edge = mode_edge([80, 44, 78, 46, 76])
     assert edge is not None and 46 < edge < 76
     assert mode_of((80, 78), edge) == "wide" and mode_of((44, 46), edge) == "narrow"
@@ -112,7 +115,7 @@ def test_ratios_are_of_pairs_within_a_mode() -> None:
     assert found["wide"].speed["a"].median == 1.0 and found["narrow"].speed["b"].median == 1 / 6
     assert found["wide"].share["a"].median == 0.25
     changing = Turn("a", "decode", 0, (1.0,), 80 * G, 40 * G)
-    assert [one.mode for one in summarise([*turns[2:4], changing], prompt=9,
+    assert [one.mode for one in summarise([*turns[2:4], changing, changing], prompt=9,
                                           moved={"a": 1, "b": 1})] == ["narrow"]
 
 
