@@ -45,7 +45,7 @@ _MEASURES: tuple[tuple[str, Callable[[Row], object]], ...] = (
     ("Prefill, tokens a second", lambda row: significant(row.prefill_tokens_per_s)),
     ("Decode, tokens a second", lambda row: significant(row.decode_tokens_per_s)),
     ("– Python’s share of decode", lambda row: percent(row.decode_python_share, 0)),
-    ("– the same in the compiled decoder", lambda row: significant(row.core_decode_tokens_per_s)),
+    ("Decode in the compiled decoder", lambda row: significant(row.core_decode_tokens_per_s)),
     ("– weights that a step reads", lambda row: size(row.decode_bytes)),
     ("– of what the memory gives", lambda row: percent(_memory_share(row), 0)),
     ("Time to load", lambda row: duration(row.load_s)),
