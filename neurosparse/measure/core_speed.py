@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from typing import Any
@@ -32,9 +31,6 @@ def core_decode_speed(model: Any, prompt: torch.Tensor, *, steps: int = 48) -> f
     float or None
         None where the decoder does not take this model, or memory would not hold its weights.
     """
-    dense = sum(parameter.nbytes for parameter in model.parameters())
-    if dense > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"):
-        return None
     loop = find_loop(model, prompt.shape[1] + steps + _WARM)
     if not isinstance(loop, CoreLoop):
         return None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from neurosparse.errors import InputError, NeurosparseError
 from neurosparse.sparse import Decoder
@@ -71,7 +75,8 @@ def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
         Tokens to be read and written in all.
     loop
         ``"core"``; ``"torch"``; ``"auto"``: ``"core"`` where the model is of its family, on the
-        CPU, in float32 or bfloat16.
+        CPU, in float32 or bfloat16, and what it must copy (weights that are dense) fits twice into
+        the memory that is free.
 
     Raises
     ------
@@ -82,7 +87,7 @@ def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
     """
     if loop not in LOOPS:
         raise InputError("choose a loop", found=repr(loop), expected=", ".join(LOOPS))
-    if loop == "torch" or (loop == "auto" and model.device.type != "cpu"):
+    if loop == "torch" or (loop == "auto" and not _suits_core(model)):
         return TorchLoop(model)
     try:
         return CoreLoop(model, positions=positions)
@@ -90,3 +95,20 @@ def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
         if loop == "core":
             raise
         return TorchLoop(model)
+
+
+def _suits_core(model: Any) -> bool:
+    if model.device.type != "cpu":
+        return False
+    copied = sum(module.weight.nbytes for module in model.modules() if type(module) is nn.Linear)
+    return 2 * copied < _free_memory()
+
+
+def _free_memory() -> float:
+    """Bytes that could be had without swapping; infinite where the system does not say."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return math.inf
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    return math.inf if found is None else 1024.0 * int(found[1])

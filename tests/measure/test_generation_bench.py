@@ -169,6 +169,14 @@ def test_a_model_of_another_family_takes_the_torch_loop() -> None:
         ns.measure.find_loop(tiny_model(), 16, "fast")
 
 
+def test_a_dense_model_that_memory_holds_only_once_is_not_copied(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ns.measure.loops, "_free_memory", lambda: 1000.0)
+    assert isinstance(ns.measure.find_loop(tiny_model(), 16), ns.measure.TorchLoop)
+    assert isinstance(ns.measure.find_loop(tiny_model(), 16, "core"), ns.measure.CoreLoop)
+
+
 def test_the_torch_loop_can_be_asked_for() -> None:
     found = ns.measure.compare_generation(
         tiny_model(), None, torch.arange(3, 9)[None], steps=2, rounds=1, names=("dense", ""),
