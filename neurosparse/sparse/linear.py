@@ -15,10 +15,10 @@ from neurosparse.sparse.rows import PackedRows, runs_eagerly
 class SparseLinear(PackedRows):
     """``y = x W^T + b`` with W as a bitmap and its values.
 
-    On the CPU up to sixteen rows of x (four where x and the values are bfloat16) go through the
-    matrix-vector kernels; more rows, and all rows on other devices, multiply with tiles of expanded
-    rows, so that the dense weight never exists as a whole. Sums are float32; the result has x's
-    dtype. There is a gradient with respect to x
+    Few rows of x go through kernels that read the packed weights once: compiled ones on the CPU,
+    Triton's on a GPU up to sixteen (``neurosparse.sparse.backend`` says which). More rows multiply
+    with tiles of expanded rows where no kernel does better, so that the dense weight never exists
+    as a whole. Sums are float32; the result has x's dtype. There is a gradient with respect to x
     and the bias, none with respect to the packed values.
 
     Dtypes: ``.to(dtype)``, ``.half()``, ``.float()`` and ``.type()`` cast the bias and leave the
