@@ -7,23 +7,29 @@ from neurosparse.sparse.kinds import VALUES
 from neurosparse.sparse.linear import SparseLinear
 from neurosparse.sparse.loading import load, register
 from neurosparse.sparse.matrix import PackedMatrix, pack, packed_bytes, unpack
+from neurosparse.sparse.on_gpu import Backend, backend
 from neurosparse.sparse.saving import save
+from neurosparse.sparse.semi_structured import is_two_to_four, to_semi_structured
 from neurosparse.sparse.training import train_values
 from neurosparse.sparse.writer import CheckpointWriter
 
 __all__ = [
     "VALUES",
+    "Backend",
     "CheckpointWriter",
     "Decoder",
     "PackedMatrix",
     "SparseExperts",
     "SparseLinear",
+    "backend",
     "is_packed",
+    "is_two_to_four",
     "load",
     "pack",
     "packed_bytes",
     "register",
     "save",
+    "to_semi_structured",
     "train_values",
     "unpack",
 ]

@@ -1,4 +1,4 @@
-"""Products with packed rows: the kernels on the CPU, plain torch elsewhere.
+"""Products with packed rows: compiled kernels on the CPU, Triton on a GPU, plain torch elsewhere.
 
 All functions take the rows ``first:last`` of a bitmap, so that one packed array can hold many
 matrices (fused experts). On the CPU they are put into tile order (``neurosparse.tiles``) at their
@@ -16,6 +16,7 @@ import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from neurosparse import kernels
+from neurosparse.sparse import on_gpu
 from neurosparse.sparse.kinds import Kind, kind_of
 from neurosparse.tiles import Tiles
 
@@ -119,27 +120,38 @@ def multiply(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor
     Returns
     -------
     tensor of shape (..., last - first), x.dtype
-        Summed in float32. On the CPU within the bounds of ``neurosparse.tiles``; elsewhere computed
-        in float32, or in bfloat16 where x and the values are.
+        Summed in float32. On the CPU within the bounds of ``neurosparse.tiles``. On a GPU up to 16
+        rows of x within those of ``triton_matvec``; more rows multiply a tile that was rounded to
+        x's dtype where x is 16-bit and the values are int8 or of x's dtype, else in float32.
+        Elsewhere in float32, or in bfloat16 where x and the values are.
     """
     lead = x.shape[:-1]
     count = math.prod(lead)
     if count == 0:
         return x.new_empty((*lead, last - first))
-    out = None if rows.arrays is None else _on_cpu(x, count, rows, first, last)
+    if rows.arrays is None:
+        out = on_gpu.matvec(x.reshape(count, rows.cols), rows, first, last)
+    else:
+        out = _on_cpu(x, count, rows, first, last)
     if out is None:
         out = _by_tiles(x, count, rows, first, last)
     return out.to(x.dtype).view(*lead, last - first)
 
 
 def _by_tiles(x: torch.Tensor, count: int, rows: Rows, first: int, last: int) -> torch.Tensor:
-    bf16 = x.dtype == rows.kind.dtype == torch.bfloat16
-    inner = torch.bfloat16 if bf16 else torch.float32
+    inner = _inner(x, rows.kind)
     left = x.reshape(count, rows.cols).to(inner)
     out = x.new_empty((count, last - first), dtype=inner)
-    for a, b in _tiles(first, last, rows.cols):
+    for a, b in _tiles(first, last, rows):
         torch.mm(left, tile(rows, a, b, inner).T, out=out[:, a - first : b - first])
     return out
+
+
+def _inner(x: torch.Tensor, kind: Kind) -> torch.dtype:
+    """What many rows of x and expanded rows are multiplied in."""
+    if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
+        return x.dtype if kind.dtype in (x.dtype, torch.int8) else torch.float32
+    return torch.bfloat16 if x.dtype == kind.dtype == torch.bfloat16 else torch.float32
 
 
 def multiply_transposed(grad: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor:
@@ -155,7 +167,7 @@ def multiply_transposed(grad: torch.Tensor, rows: Rows, first: int, last: int) -
     """
     left = grad.to(torch.float32)
     out = left.new_zeros((grad.shape[0], rows.cols))
-    for a, b in _tiles(first, last, rows.cols):
+    for a, b in _tiles(first, last, rows):
         out.addmm_(left[:, a - first : b - first], tile(rows, a, b, torch.float32))
     return out.to(grad.dtype)
 
@@ -174,7 +186,7 @@ def gather_product(grad: torch.Tensor, x: torch.Tensor, rows: Rows, first: int, 
         The part of the rows ``first:last`` is added to.
     """
     left, right = grad.to(torch.float32), x.to(torch.float32)
-    for a, b in _tiles(first, last, rows.cols):
+    for a, b in _tiles(first, last, rows):
         dense = left[:, a - first : b - first].T @ right
         begin, end = int(rows.offsets[a]), int(rows.offsets[b])
         if rows.arrays is None:
@@ -188,7 +200,8 @@ def gather_product(grad: torch.Tensor, x: torch.Tensor, rows: Rows, first: int, 
 def tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
     """Dense rows ``first:last``, tensor of shape (last - first, cols) and floating ``dtype``."""
     if rows.arrays is None:
-        return _torch_tile(rows, first, last, dtype)
+        made = on_gpu.expand(rows, first, last, dtype)
+        return _torch_tile(rows, first, last, dtype) if made is None else made
     cols = rows.cols
     bitmap, values, scales, offsets = rows.arrays
     if dtype == rows.kind.dtype:
@@ -223,8 +236,9 @@ def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int
     return out
 
 
-def _tiles(first: int, last: int, cols: int) -> list[tuple[int, int]]:
-    height = max(_TILE // max(cols, 1), _LEAST_ROWS)
+def _tiles(first: int, last: int, rows: Rows) -> list[tuple[int, int]]:
+    entries = on_gpu.TILE if on_gpu.usable(rows.values.device) else _TILE
+    height = max(entries // max(rows.cols, 1), _LEAST_ROWS)
     return [(a, min(a + height, last)) for a in range(first, last, height)]
 
 
