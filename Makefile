@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small test test-fast lint types imports doctest ctest docs bench table-budgets table-transfer clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest docs bench table-budgets table-transfer clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -43,11 +43,19 @@ demo-small: setup
 	$(BIN)/neurosparse compress smollm2 --sparsity 0.6 --out build/demo-small --overwrite \
 		--windows 4 --window-length 128 --report-windows 4
 
+# What a user does with a packed model: change its values, let it write, time it.
+demo-run: setup
+	$(BIN)/neurosparse pack build/demo-small/model --values int8 --out build/demo-run --overwrite
+	$(BIN)/neurosparse generate build/demo-run --prompt "The history of mathematics" --no-chat \
+		--max-new-tokens 16
+	$(BIN)/neurosparse bench build/demo-run --prompt-tokens 32 --steps 12 --rounds 3
+
 test: setup-dev lint types imports doctest ctest
 	$(QUICK)
 	$(BIN)/python -m pytest -m "slow or real"
 	$(MAKE) docs
 	$(MAKE) demo-small
+	$(MAKE) demo-run
 
 test-fast: setup-dev lint types imports doctest
 	$(QUICK)

@@ -1,14 +1,17 @@
-"""How fast is our sparse matrix-vector product against the dense one?
+"""How fast is our sparse product against the best dense one?
 
-    python benchmarks/bench_matvec.py [--quick] [--json FILE]
+    python benchmarks/bench_matvec.py [--quick] [--shapes 11008x4096 ...] [--batch 1 4 8]
+        [--kinds bf16 int8 fp32] [--masks random exact real] [--levels avx2 ...] [--json FILE]
 
-y = W x for one x, W unstructured sparse with bitmap storage, against torch's dense products of the
-same shape on the same machine in the same run. Every call reads another copy of its matrix; the
-copies together exceed the L3 cache several times, so weights stream from memory as they do when a
-model generates text. Ours and the dense calls take turns, since the machine's memory speed may
-change by the second. `us` is the median over turns, `best` the fastest four calls in a row, which
-is what remains comparable on a machine that others use too: the ratios are those of the best.
-GB/s counts the bytes the matrix takes as stored, at the best; `read` is a plain sum over memory.
+y = W x, W unstructured sparse, at the shapes of a 7B model, against three dense products of the
+same shape in the same run: torch's in bfloat16 and in float32, and our own dense product in tile
+order (bf16, int8), which is the fastest here. Every call reads another copy of its matrix; the
+copies of a case exceed the L3 cache several times, so weights stream from memory as they do when a
+model writes. The memory of a shared machine changes its speed from one second to the next: every
+round measures its bandwidth before and after, a ratio is of one round, and medians are given by
+mode. The ceiling is the ratio of bytes: dense bf16 over the packed matrix as it lies in memory.
+Masks: ``random``; ``exact``, the same count in every row; ``real``, by magnitude of a linear of the
+model ``--model``, repeated to the shape (such masks are skewed by rows and columns).
 """
 
 from __future__ import annotations
@@ -17,139 +20,213 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import cycle
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neurosparse import kernels
+from neurosparse.measure import ReadProbe, mode_edge, mode_of
+from neurosparse.tiles import Tiles
 
-SHAPES = [(1536, 576), (576, 1536), (4096, 4096)]
-SPARSITIES = [0.5, 0.6, 0.7, 0.8]
-COPIES_BYTES = 160 << 20  # five times an L3 of 32 MB
+SPARSITIES = (0.5, 0.6, 0.7, 0.8)
+COPIES_BYTES = 192 << 20
+CALLS = 6
 
 
+@dataclass
 class Case:
-    """One way to multiply, over enough copies of its matrix that none stays in cache."""
+    """One product over copies of its matrix, and the seconds of its rounds."""
 
-    def __init__(self, name: str, nbytes: int, call: Callable[[int], object]) -> None:
-        self.name = name
-        self.nbytes = nbytes
-        self.copies = max(2, -(-COPIES_BYTES // nbytes))
-        self.call = call
-        self.order = cycle(range(self.copies))
-        self.seconds: list[float] = []
-        self.best = float("inf")
+    name: str
+    nbytes: int
+    calls: list[Callable[[], object]]
+    made: float = 0.0
+    rounds: list[tuple[float, float, float]] = field(default_factory=list)
 
-    def turn(self, seconds: float) -> None:
-        """Call for about ``seconds``; note the time of one call."""
-        calls, start = 0, time.perf_counter()
-        last = start
-        while last - start < seconds:
-            for _ in range(4):
-                self.call(next(self.order))
-            now = time.perf_counter()
-            self.best = min(self.best, (now - last) / 4)
-            calls, last = calls + 4, now
-        self.seconds.append((last - start) / calls)
+    def __post_init__(self) -> None:
+        self.turn = cycle(self.calls)
 
-    @property
-    def microseconds(self) -> float:
-        return median(self.seconds) * 1e6
-
-    @property
-    def gigabytes(self) -> float:
-        return self.nbytes / self.best / 1e9
+    def measure(self, probe: ReadProbe, before: float) -> float:
+        """The best of some calls in a row, with the bandwidth around them."""
+        best = float("inf")
+        for _ in range(CALLS):
+            begin = time.perf_counter()
+            next(self.turn)()
+            best = min(best, time.perf_counter() - begin)
+        after = probe.read()
+        self.rounds.append((best, before, after))
+        return after
 
 
-def dense_case(shape: tuple[int, int], dtype: torch.dtype, rng: np.random.Generator) -> Case:
-    """torch.nn.functional.linear over copies of a dense matrix."""
-    weight = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(dtype)
-    x = torch.from_numpy(rng.standard_normal((1, shape[1]), dtype=np.float32)).to(dtype)
-    case = Case(f"dense {str(dtype)[6:]}", weight.nbytes, lambda i: None)
-    weights = [weight.clone() for _ in range(case.copies)]
-    case.call = lambda i: torch.nn.functional.linear(x, weights[i])
-    return case
+def copies(nbytes: int) -> int:
+    """How many exceed the cache."""
+    return max(2, -(-COPIES_BYTES // nbytes))
 
 
-def sparse_case(
-    shape: tuple[int, int], kind: str, sparsity: float, rng: np.random.Generator
-) -> Case:
-    """kernels.matvec over copies of a packed matrix."""
-    weight = rng.standard_normal(shape, dtype=np.float32)
-    bitmap = kernels.pack_mask(rng.random(shape) >= sparsity)
-    offsets = kernels.row_offsets(bitmap)
-    raw = {
-        "fp32": weight,
-        "bf16": (weight.view(np.uint32) >> np.uint32(16)).astype(np.uint16),
-        "fp16": weight.astype(np.float16).view(np.uint16),
-        "int8": np.clip(np.round(weight * 32), -127, 127).astype(np.int8),
-    }[kind]
-    values = kernels.pack_values(raw, bitmap)
-    scales = np.full(shape[0], 1 / 32, np.float32) if kind == "int8" else None
-    x = rng.standard_normal((1, shape[1]), dtype=np.float32)
-    out = np.empty((1, shape[0]), np.float32)
-    case = Case(f"{kind} {sparsity:.0%}", values.nbytes + bitmap.nbytes, lambda i: None)
-    copies = [(values.copy(), bitmap.copy()) for _ in range(case.copies)]
-
-    def call(i: int) -> None:
-        kernels.matvec(copies[i][0], kind, copies[i][1], offsets, scales, x, out=out)
-
-    case.call = call
-    return case
+def raw(weight: NDArray[np.float32], kind: str) -> NDArray[Any]:
+    """A kind's own bits."""
+    if kind == "bf16":
+        return (weight.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+    if kind == "fp16":
+        return weight.astype(np.float16).view(np.uint16)
+    if kind == "int8":
+        return np.clip(np.round(weight * 32), -127, 127).astype(np.int8)
+    return weight
 
 
-def measure(shape: tuple[int, int], kinds: list[str], turns: int, seconds: float) -> list[Case]:
-    """Time every case of one shape in turns."""
+def our_case(name: str, tiles: Tiles, x: torch.Tensor, made: float = 0.0) -> Case:
+    """Our product, called by address as the decoder does; ``made``: seconds for the tile order."""
+    out = torch.empty(x.shape[0], tiles.shape[0], dtype=x.dtype)
+    halves = x.dtype == torch.bfloat16
+
+    def call(held: Tiles) -> Callable[[], object]:
+        return lambda: held.matvec_at(x.data_ptr(), halves, x.shape[0], out.data_ptr())
+
+    held = [tiles] + [
+        Tiles(tiles.kind, tiles.shape, None if tiles.masks is None else tiles.masks.copy(),
+              tiles.offsets, tiles.values.copy(), tiles.scales, tiles.sums)
+        for _ in range(copies(tiles.nbytes) - 1)]
+    return Case(name, tiles.nbytes, [call(one) for one in held], made)
+
+
+def torch_case(name: str, weight: torch.Tensor, x: torch.Tensor) -> Case:
+    """torch's linear over copies."""
+    held = [weight.clone() for _ in range(copies(weight.nbytes))]
+    return Case(name, weight.nbytes,
+                [lambda w=one: torch.nn.functional.linear(x.to(w.dtype), w) for one in held])
+
+
+def mask_of(kind: str, shape: tuple[int, int], sparsity: float, rng: np.random.Generator,
+            model: str) -> NDArray[np.bool_]:
+    """Which entries stay."""
+    if kind == "random":
+        return rng.random(shape) >= sparsity
+    if kind == "exact":
+        order = rng.random(shape).argsort(axis=1)
+        return np.ascontiguousarray(order >= round(sparsity * shape[1]))
+    import neurosparse as ns
+
+    loaded = ns.models.load(model).model
+    weight = ns.models.get_weight(loaded, ns.models.find_targets(loaded)[-1]).float().abs().numpy()
+    across = weight[np.arange(shape[0]) % weight.shape[0]][:, np.arange(shape[1]) % weight.shape[1]]
+    return np.ascontiguousarray(across >= np.quantile(weight, sparsity))
+
+
+def cases_of(shape: tuple[int, int], batch: int, kinds: list[str], masks: list[str], model: str
+             ) -> list[Case]:
+    """Dense ones first."""
     rng = np.random.default_rng(0)
-    block = torch.ones(32 << 20)
-    cases = [Case("read", block.nbytes, lambda i: block.sum())]
-    cases += [dense_case(shape, dtype, rng) for dtype in (torch.float32, torch.bfloat16)]
-    cases += [sparse_case(shape, kind, s, rng) for kind in kinds for s in SPARSITIES]
-    for turn in range(turns + 1):
+    weight = rng.standard_normal(shape, dtype=np.float32)
+    x = torch.randn(batch, shape[1]).to(torch.bfloat16)
+    dense = torch.from_numpy(weight)
+    ones = np.full(shape[0], 1 / 32, np.float32)
+    found = [torch_case("torch bf16", dense.bfloat16(), x), torch_case("torch fp32", dense, x)]
+    found += [our_case(f"dense {kind}", Tiles.from_dense(
+        raw(weight, kind), kind, ones if kind == "int8" else None), x)
+        for kind in ("bf16", "int8", *(["fp32"] if "fp32" in kinds else []))]
+    for how in masks:
+        for sparsity in SPARSITIES:
+            bitmap = kernels.pack_mask(mask_of(how, shape, sparsity, rng, model))
+            offsets = kernels.row_offsets(bitmap)
+            for kind in kinds:
+                values = kernels.pack_values(raw(weight, kind), bitmap)
+                begin = time.perf_counter()
+                tiles = Tiles.from_rows(values, kind, bitmap, offsets,
+                                        ones if kind == "int8" else None, shape[1])
+                made = time.perf_counter() - begin
+                found.append(our_case(f"{kind} {sparsity:.0%} {how}", tiles, x, made))
+    return found
+
+
+def run(cases: list[Case], rounds: int) -> None:
+    """Rounds of all cases, the bandwidth read between any two; the first warms up."""
+    probe = ReadProbe()
+    before = probe.read()
+    for number in range(rounds + 1):
         for case in cases:
-            case.turn(seconds)
-            if turn == 0:
-                case.seconds.clear()  # warm-up
-                case.best = float("inf")
-    return cases
+            before = case.measure(probe, before)
+            if number == 0:
+                case.rounds.clear()
+
+
+def table(cases: list[Case]) -> list[dict[str, Any]]:
+    """By mode: median milliseconds, GB/s, ratio to the best dense bf16, share of the ceiling."""
+    edge = mode_edge([reading for case in cases for one in case.rounds for reading in one[1:]])
+    rows = []
+    best = next(case for case in cases if case.name == "dense bf16")
+    for mode in ("one", "wide", "narrow"):
+        def times(case: Case, mode: str = mode) -> dict[int, float]:
+            return {at: one[0] for at, one in enumerate(case.rounds)
+                    if mode_of(one[1:], edge) == mode}
+
+        for case in cases:
+            mine = times(case)
+            if not mine:
+                continue
+            # Of one round where it lies in the mode for both, else of the mode's medians.
+            base = {**dict.fromkeys(mine, median(times(best).values()) if times(best) else 0.0),
+                    **{at: value for at, value in times(best).items() if at in mine}}
+            ratio = median(base[at] / mine[at] for at in mine)
+            ceiling = best.nbytes / case.nbytes
+            rows.append({"mode": mode, "case": case.name, "rounds": len(mine),
+                         "ms": 1e3 * median(mine.values()),
+                         "GB/s": case.nbytes / median(mine.values()) / 1e9,
+                         "memory": median((case.rounds[at][1] + case.rounds[at][2]) / 2
+                                          for at in mine) / 1e9,
+                         "made_ms": 1e3 * case.made, "ratio": ratio, "ceiling": ceiling,
+                         "share": ratio / ceiling})
+    return rows
 
 
 def main() -> None:
-    """Measure all shapes, print a table each."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few turns, bf16 only")
-    parser.add_argument("--kinds", default="bf16,int8,fp32,fp16", help="kinds of values")
+    """Measure all shapes and batches, print a table each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.
+                                     RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one shape, few rounds")
+    parser.add_argument("--shapes", nargs="+", default=["11008x4096", "4096x11008"])
+    parser.add_argument("--batch", nargs="+", type=int, default=[1, 4, 8])
+    parser.add_argument("--kinds", nargs="+", default=["bf16", "int8"])
+    parser.add_argument("--masks", nargs="+", default=["random"])
+    parser.add_argument("--levels", nargs="+", default=[kernels.level()])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--model", default="smollm2")
     parser.add_argument("--json", help="also write the figures here")
     options = parser.parse_args()
-    turns, seconds = (3, 0.02) if options.quick else (9, 0.05)
-    kinds = ["bf16"] if options.quick else options.kinds.split(",")
+    if options.quick:
+        options.shapes, options.batch, options.rounds = ["4096x4096"], [1], 3
     torch.set_num_threads(kernels.threads())
-    print(f"level {kernels.level()}, {kernels.threads()} threads, torch {torch.__version__}")
-    record: dict[str, object] = {"level": kernels.level(), "threads": kernels.threads()}
+    record: dict[str, Any] = {"threads": kernels.threads(), "torch": torch.__version__}
     with torch.inference_mode():
-        for shape in SHAPES:
-            cases = measure(shape, kinds, turns, seconds)
-            _, dense32, dense16 = cases[:3]
-            print(f"\n{shape[0]} x {shape[1]}")
-            print(f"{'case':16}{'us':>10}{'best':>10}{'GB/s':>8}{'x fp32':>9}{'x bf16':>9}")
-            for case in cases:
-                ratios = [dense.best / case.best for dense in (dense32, dense16)]
-                text = "" if case is cases[0] else f"{ratios[0]:9.2f}{ratios[1]:9.2f}"
-                best = case.best * 1e6
-                print(f"{case.name:16}{case.microseconds:10.1f}{best:10.1f}{case.gigabytes:8.1f}{text}")
-            record[f"{shape[0]}x{shape[1]}"] = {
-                case.name: {
-                    "microseconds": case.microseconds,
-                    "best_microseconds": case.best * 1e6,
-                    "gigabytes_per_s": case.gigabytes,
-                }
-                for case in cases
-            }
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as handle:
-            json.dump(record, handle, indent=2)
+        for level in options.levels:
+            with kernels.using(level):
+                for text in options.shapes:
+                    rows, cols = (int(part) for part in text.split("x"))
+                    for batch in options.batch:
+                        cases = cases_of((rows, cols), batch, options.kinds, options.masks,
+                                         options.model)
+                        run(cases, options.rounds)
+                        found = table(cases)
+                        record[f"{level} {text} batch {batch}"] = found
+                        show(f"{text}, batch {batch}, {level}, {kernels.threads()} threads", found)
+                        if options.json:
+                            with open(options.json, "w", encoding="utf-8") as handle:
+                                json.dump(record, handle, indent=1)
+
+
+def show(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print one table."""
+    print(f"\n{title}")
+    print(f"{'mode':8}{'case':22}{'rounds':>7}{'ms':>8}{'GB/s':>7}{'memory':>8}{'x dense':>9}"
+          f"{'ceiling':>9}{'share':>7}{'made ms':>9}")
+    for row in rows:
+        print(f"{row['mode']:8}{row['case']:22}{row['rounds']:7}{row['ms']:8.3f}"
+              f"{row['GB/s']:7.1f}{row['memory']:8.1f}{row['ratio']:9.2f}{row['ceiling']:9.2f}{row['share']:7.0%}"
+              f"{row['made_ms']:9.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -284,6 +284,7 @@ cdef class Decoder:
     cdef ns_layer *layers
     cdef int64_t vocabulary
     cdef list held
+    cdef readonly object spent
 
     def __cinit__(self):
         self.layers = NULL
@@ -325,6 +326,8 @@ cdef class Decoder:
         d.ups = <float *>cnp.PyArray_DATA(scratch[6])
         d.scores = <float *>cnp.PyArray_DATA(scratch[7])
         d.vectors = <uint32_t *>cnp.PyArray_DATA(scratch[8])
+        self.spent = np.zeros(3)
+        d.spent = <double *>cnp.PyArray_DATA(<cnp.ndarray>self.spent)
         self.held = [layers, head, last_norm, scratch]
 
     cdef int fill_layer(self, ns_layer *to, dict layer) except -1:

@@ -107,6 +107,7 @@ typedef struct {
     float *gates, *ups;          /* [inner] */
     float *scores;               /* [heads, positions] */
     uint32_t *vectors;           /* ns_vector_items of the widest product */
+    double *spent;               /* seconds so far: products of blocks, the head, all else */
 } ns_decoder;
 
 /* x [width], the token's embedding, is used up; logits [rows of the head]. */

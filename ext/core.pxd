@@ -59,6 +59,7 @@ cdef extern from "core.h":
         float *ups
         float *scores
         uint32_t *vectors
+        double *spent
     ctypedef struct ns_combination:
         int item, count, outputs, scaled_from
         int64_t rows, columns

@@ -2,6 +2,23 @@
  * Nothing is allocated; the caller's scratch holds every intermediate. */
 #include "core.h"
 
+#include <time.h>
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Products with x, their time added to `spent`. */
+static int products(const ns_decoder *d, const ns_tiles *const *t, int count, const float *x,
+                    float *const *out, double *spent) {
+    double begin = seconds();
+    int code = ns_tile_products(t, count, x, d->halves, d->vectors, out);
+    *spent += seconds() - begin;
+    return code;
+}
+
 static void add_bias(float *x, const float *bias, int64_t n) {
     if (bias == NULL) return;
     for (int64_t i = 0; i < n; i++) x[i] += bias[i];
@@ -47,7 +64,7 @@ static int attend_block(const ns_decoder *d, const ns_layer *l, const ns_table *
     const ns_tiles *three[3] = {l->q, l->k, l->v};
     float *to[3] = {d->queries, d->keys, d->values};
     table->rms_norm(x, l->before_attention, d->eps, d->width, d->normed);
-    int code = ns_tile_products(three, 3, d->normed, d->halves, d->vectors, to);
+    int code = products(d, three, 3, d->normed, to, d->spent);
     if (code != NS_OK) return code;
     add_bias(d->queries, l->q_bias, d->heads * width);
     add_bias(d->keys, l->k_bias, own);
@@ -68,7 +85,7 @@ static int attend_block(const ns_decoder *d, const ns_layer *l, const ns_table *
     attention a = {.d = d, .layer = l, .table = table, .position = position};
     if (l->window > 0 && position + 1 > l->window) a.first = position + 1 - l->window;
     ns_parallel(d->heads, 1, attend_task, &a);
-    code = ns_tile_products(&l->o, 1, d->mixed, d->halves, d->vectors, &d->normed);
+    code = products(d, &l->o, 1, d->mixed, &d->normed, d->spent);
     add_bias(d->normed, l->o_bias, d->width);
     return code;
 }
@@ -78,18 +95,19 @@ static int feed_block(const ns_decoder *d, const ns_layer *l, const ns_table *ta
     const ns_tiles *two[2] = {l->gate, l->up};
     float *to[2] = {d->gates, d->ups};
     table->rms_norm(x, l->before_feed, d->eps, d->width, d->normed);
-    int code = ns_tile_products(two, 2, d->normed, d->halves, d->vectors, to);
+    int code = products(d, two, 2, d->normed, to, d->spent);
     if (code != NS_OK) return code;
     add_bias(d->gates, l->gate_bias, d->inner);
     add_bias(d->ups, l->up_bias, d->inner);
     table->gate(d->gates, d->ups, d->inner, d->activation);
-    code = ns_tile_products(&l->down, 1, d->gates, d->halves, d->vectors, &d->normed);
+    code = products(d, &l->down, 1, d->gates, &d->normed, d->spent);
     add_bias(d->normed, l->down_bias, d->width);
     return code;
 }
 
 int ns_decode(const ns_decoder *d, int64_t position, float *x, float *logits) {
     const ns_table *table = ns_active();
+    double begin = seconds(), before = d->spent[0] + d->spent[1];
     if (position < 0 || position >= d->positions) return NS_ERROR_SIZE;
     for (int64_t i = 0; i < d->count; i++) {
         const ns_layer *l = d->layers + i;
@@ -105,5 +123,7 @@ int ns_decode(const ns_decoder *d, int64_t position, float *x, float *logits) {
         add(x, d->normed, d->width);
     }
     table->rms_norm(x, d->last_norm, d->eps, d->width, d->normed);
-    return ns_tile_products(&d->head, 1, d->normed, d->halves, d->vectors, &logits);
+    int code = products(d, &d->head, 1, d->normed, &logits, d->spent + 1);
+    d->spent[2] += seconds() - begin - (d->spent[0] + d->spent[1] - before);
+    return code;
 }

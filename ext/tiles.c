@@ -97,10 +97,20 @@ static void product_task(void *context, int64_t first, int64_t last) {
     }
 }
 
-static int64_t chunk_groups(const ns_tiles *t) {
-    /* Several chunks a thread, so that they end together, none so small that taking it costs. */
-    int64_t chunk = t->groups / (8 * ns_threads());
-    return chunk < 1 ? 1 : chunk;
+/* Groups a chunk: some a thread, so that they end together, but of a size that pays for taking one,
+ * which costs a trip between two cores. */
+enum { CHUNK_BYTES = 1 << 18, FEWEST = 2, MOST = 8 };
+
+static int64_t chunk_groups(int64_t groups, int64_t bytes) {
+    int64_t threads = ns_threads(), chunks = bytes / CHUNK_BYTES;
+    if (chunks < FEWEST * threads) chunks = FEWEST * threads;
+    if (chunks > MOST * threads) chunks = MOST * threads;
+    return (groups + chunks - 1) / chunks;
+}
+
+static int64_t bytes_of(const ns_tiles *t) {
+    const int item = t->kind == NS_FP32 ? 4 : t->kind == NS_INT8 ? 1 : 2;
+    return t->offsets[t->groups] * item + (t->masks ? 8 * t->groups * t->words : 0);
 }
 
 /* Scratch of a call: vectors, room to widen one, results in float32 where halves are wanted. */
@@ -151,7 +161,7 @@ int ns_tile_matvec(const ns_tiles *t, const void *x, int halves, int64_t batch, 
         }
         j.out = halves ? s.floats : (float *)out + b * t->rows;
         j.halves = halves ? (uint16_t *)out + b * t->rows : NULL;
-        ns_parallel(t->groups, chunk_groups(t), product_task, &j);
+        ns_parallel(t->groups, chunk_groups(t->groups, bytes_of(t)), product_task, &j);
     }
     free(s.allocated);
     return NS_OK;
@@ -189,7 +199,8 @@ static void joint_task(void *context, int64_t first, int64_t last) {
 int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int halves,
                      uint32_t *vectors, float *const *out) {
     const ns_table *table = ns_active();
-    int64_t stride = NS_TILE_COLS * t[0]->words + NS_TILE_ROWS, cols = t[0]->cols, groups = 0;
+    int64_t stride = NS_TILE_COLS * t[0]->words + NS_TILE_ROWS, cols = t[0]->cols;
+    int64_t groups = 0, bytes = 0;
     ns_vectors v = {.data = vectors, .stride = stride, .batch = 1};
     joint_product j = {.table = table, .t = t, .x = &v, .out = out};
     uint16_t *rounded = (uint16_t *)(vectors + stride);
@@ -198,6 +209,7 @@ int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int ha
         if (t[k]->cols != cols) return NS_ERROR_SIZE;
         alike &= t[k]->kind == t[0]->kind;
         groups += t[k]->groups;
+        bytes += bytes_of(t[k]);
     }
     for (int k = 0, code; !alike && k < count; k++) { /* each kind wants x in its own form */
         code = ns_tile_products(t + k, 1, x, halves, vectors, out + k);
@@ -206,8 +218,7 @@ int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int ha
     for (int64_t i = 0; halves && i < cols; i++) rounded[i] = ns_to_half(x[i]);
     v.low = table->tile_prepare(t[0], halves ? (const void *)rounded : x, halves,
                                 (float *)(vectors + stride + cols), vectors);
-    int64_t chunk = groups / (8 * ns_threads());
-    ns_parallel(groups, chunk < 1 ? 1 : chunk, joint_task, &j);
+    ns_parallel(groups, chunk_groups(groups, bytes), joint_task, &j);
     return NS_OK;
 }
 

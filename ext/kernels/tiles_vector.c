@@ -8,6 +8,9 @@
 #define UNROLL _Pragma("GCC unroll 16")
 enum { PREFETCH = 4096 };
 #endif
+#if NS_ISA == 1
+#include "tiles_spread.h"
+#endif
 
 enum { UNITS = 64 / LANES, MOST = 16 / UNITS, LANE_BITS = (1 << LANES) - 1 };
 
@@ -76,17 +79,24 @@ INLINE vec repeated(const float *x, const int lane) {
 
 GROUP(fp32, 1)
 GROUP(fp16, 1)
+#if NS_ISA > 1 /* at level 3 bf16 never gets here, int8 where it is too wide for 32-bit sums */
 GROUP(bf16, 2)
 GROUP(int8, 4)
+#endif
 
 static void group_of(const ns_tiles *t, int64_t g, const ns_vectors *x, int first, int batch,
                      float (*sums)[NS_TILE_ROWS]) {
     const float *data = (const float *)x->data + first * x->stride;
     switch (t->kind) {
     case NS_FP32: group_fp32(t, g, data, x->stride, batch, sums); break;
-    case NS_BF16: group_bf16(t, g, data, x->stride, batch, sums); break;
     case NS_FP16: group_fp16(t, g, data, x->stride, batch, sums); break;
+#if NS_ISA == 1
+    case NS_BF16: spread_pairs(t, g, data, x->stride, batch, sums); break;
+    default: spread_quads(t, g, data, x->stride, batch, sums); break;
+#else
+    case NS_BF16: group_bf16(t, g, data, x->stride, batch, sums); break;
     default: group_int8(t, g, data, x->stride, batch, sums); break;
+#endif
     }
 }
 

@@ -31,6 +31,9 @@ def command(
         "--start/--no-start",
         help="Also time the first token and peak memory in processes of their own; the dense model "
              "lies on disk meanwhile.")] = True,
+    loop: Annotated[str, typer.Option(
+        help="core: the compiled decoder, dense products its own; torch: transformers' forward; "
+             "auto: core where it takes both models.")] = "auto",
     json_file: Annotated[str | None, typer.Option(
         "--json", metavar="FILE", help="Also write a run record with every turn; - prints it.")]
     = None,
@@ -46,7 +49,7 @@ def command(
         print_json(_alone(model, first_token, dtype, device, threads))
         return
     options = BenchOptions(model, against, prompt_tokens, steps, rounds, seed, threads, dtype,
-                           device, start)
+                           device, start, loop)
     if dry_run:
         print(f"Load {model}, against {against}, in {dtype}; read {prompt_tokens} tokens and write "
               f"{steps} in {rounds} turns each. Nothing was run.")

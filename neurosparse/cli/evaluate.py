@@ -74,8 +74,9 @@ def _text(found: dict[str, object]) -> str:
         lines.append(f"accuracy    {found['accuracy']:.3f} +- {found['accuracy_stderr']:.3f} "
                      f"({found['items']} items)")
     for name, unit in (("prefill_tokens_per_s", "prefill tok/s"),
-                       ("decode_tokens_per_s", "decode tok/s")):
-        if name in found:
+                       ("decode_tokens_per_s", "decode tok/s"),
+                       ("core_decode_tokens_per_s", "  core loop")):
+        if found.get(name) is not None:
             lines.append(f"{unit:<13} {found[name]:.1f}")
     lines.append(f"weights     {found['bytes'] / 1e6:.1f} MB")  # type: ignore[operator]
     lines.append(f"peak memory {found['peak_memory_bytes'] / 1e6:.0f} MB "  # type: ignore[operator]

@@ -22,6 +22,9 @@ def command(
     chat: Annotated[bool | None, typer.Option(
         "--chat/--no-chat",
         help="Put the prompt into the tokenizer's chat template; where it has one.")] = None,
+    loop: Annotated[str, typer.Option(
+        help="core: the compiled decoder; torch: transformers' forward; auto: the faster one that "
+             "the model has.")] = "auto",
     dtype: Annotated[str, typer.Option(
         help="float32, bfloat16, float16, auto: of the computation.")] = "auto",
     device: of.Device = "cpu",
@@ -39,7 +42,7 @@ def command(
         return
     opened = open_model(model, dtype=dtype, device=device)
     found = generate(opened.model, opened.tokenizer, prompt, max_new_tokens=max_new_tokens,
-                     temperature=temperature, seed=seed, chat=chat,
+                     temperature=temperature, seed=seed, chat=chat, loop=loop,
                      say=(lambda piece: None) if as_json else _say)
     if as_json:
         print_json(found.as_dict())
@@ -55,6 +58,7 @@ def command(
     elif found.stopped != "length":
         lines.append("the context is full" if found.stopped == "context"
                      else "the model ended its text")
+    lines.append(found.loop.partition(":")[0])
     print("\n" + ", ".join(lines), file=sys.stderr)
 
 

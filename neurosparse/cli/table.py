@@ -19,7 +19,7 @@ def print_results(results: dict[str, Any], *, folder: str) -> None:
                   f"taken away ({results['method']}, rule {results['rule']['name']})")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "perplexity", "size\nMB", "memory\nMB", "prefill\ntok/s", "decode\ntok/s",
-                 "Python\nshare"):
+                 "Python\nshare", "core\ntok/s"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for row in results["rows"]:
         table.add_row(
@@ -28,13 +28,14 @@ def print_results(results: dict[str, Any], *, folder: str) -> None:
             _number(row["bytes"], MEGA), _number(row.get("peak_memory_bytes"), MEGA),
             _number(row.get("prefill_tokens_per_s")), _number(row.get("decode_tokens_per_s")),
             f"{row['decode_python_share']:.0%}" if row.get("decode_python_share") else "-",
+            _number(row.get("core_decode_tokens_per_s")),
         )
     console.print(table)
     libraries = min((row["libraries_memory_bytes"] for row in results["rows"]
                      if row.get("libraries_memory_bytes")), default=0)
     console.print(f"Memory: peak of a process that loads and generates, {libraries / MEGA:.0f} MB "
                   "of it Python and its libraries.\nPython share: of decode time, outside torch's "
-                  "operators.", style="dim")
+                  "operators; core: decode in the compiled decoder.", style="dim")
     difference = results["paired"]
     console.print(f"Paired difference, packed less dense: {difference['difference']:.3f} "
                   f"+- {difference['stderr']:.3f} nats a token")

@@ -30,12 +30,14 @@ from neurosparse.measure.compare_generation import (
     compare_generation,
     using_threads,
 )
+from neurosparse.measure.core_speed import core_decode_speed
 from neurosparse.measure.curves import local_error
 from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.decode_parts import decode_parts
 from neurosparse.measure.dense_twin import dense_twin
 from neurosparse.measure.depth import DepthErrors
 from neurosparse.measure.evidence import Collector, Cost
+from neurosparse.measure.loops import CoreLoop, Loop, TorchLoop, find_loop
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
 from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
@@ -48,6 +50,7 @@ __all__ = [
     "Accuracy",
     "ChoiceItem",
     "Collector",
+    "CoreLoop",
     "Cost",
     "CurvesCollector",
     "Damage",
@@ -58,6 +61,7 @@ __all__ = [
     "GainsCollector",
     "GenerationComparison",
     "GenerationSpeed",
+    "Loop",
     "LsaCollector",
     "OwlCollector",
     "Perplexity",
@@ -74,15 +78,18 @@ __all__ = [
     "SpectraCollector",
     "Spread",
     "Summary",
+    "TorchLoop",
     "Turn",
     "accuracy",
     "choice_accuracy",
     "choice_items",
     "compare_generation",
+    "core_decode_speed",
     "damage",
     "decode_bytes",
     "decode_parts",
     "dense_twin",
+    "find_loop",
     "generation_speed",
     "known_evidence",
     "local_error",

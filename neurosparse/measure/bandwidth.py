@@ -7,9 +7,9 @@ flips between modes within seconds. A ratio of two speeds means something only w
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 
@@ -47,15 +47,18 @@ class ReadProbe:
 def mode_edge(readings: Sequence[float]) -> float | None:
     """Bytes a second between the modes, or None where all readings are of one.
 
-    Two modes are told apart where the fastest reading is 1.35 times the slowest: at the geometric
-    mean of the two neighbours that lie furthest apart.
+    The readings are parted at their widest gap (in ratio) that leaves at least two of them, and a
+    tenth, on either side; the parts are two modes if their medians are 1.35 times apart.
     """
     ordered = sorted(readings)
-    if not ordered or ordered[-1] < _APART * ordered[0]:
+    least = max(2, -(-len(ordered) // 10))
+    places = range(least, len(ordered) - least + 1)
+    if not places:
         return None
-    _, low, high = max((high / low, low, high)
-                       for low, high in pairwise(ordered))
-    return math.sqrt(low * high)
+    place = max(places, key=lambda at: ordered[at] / ordered[at - 1])
+    if statistics.median(ordered[place:]) < _APART * statistics.median(ordered[:place]):
+        return None
+    return math.sqrt(ordered[place - 1] * ordered[place])
 
 
 def mode_of(readings: Sequence[float], edge: float | None) -> str | None:

@@ -17,9 +17,12 @@ from neurosparse.errors import InputError
 from neurosparse.measure.bandwidth import ReadProbe
 from neurosparse.measure.bytes_moved import decode_bytes
 from neurosparse.measure.decode_parts import decode_parts
-from neurosparse.measure.timing import LOOP, decode_step, python_share, settle
+from neurosparse.measure.loops import CoreLoop, Loop, find_loop
+from neurosparse.measure.timing import python_share
 from neurosparse.measure.turns import Summary, Turn, summarise
 from neurosparse.progress import Progress, silent
+
+_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class GenerationComparison:
     threads: int
     level: str
     load: float
-    loop: str = LOOP
+    loop: str
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it, the turns included."""
@@ -64,7 +67,7 @@ class GenerationComparison:
 def compare_generation(
     packed: nn.Module, dense: nn.Module | None, prompt: torch.Tensor, *, steps: int = 48,
     rounds: int = 6, threads: int | None = None, names: tuple[str, str] = ("packed", "dense"),
-    probe: ReadProbe | None = None, progress: Progress = silent,
+    loop: str = "auto", probe: ReadProbe | None = None, progress: Progress = silent,
 ) -> GenerationComparison:
     """Time prefill and greedy decoding of two models in the same loop, turn by turn.
 
@@ -85,6 +88,9 @@ def compare_generation(
         Of torch's and of our products, while this runs; as they are by default.
     names
         What the models are called in the result.
+    loop
+        ``"torch"``, ``"core"``, or ``"auto"``: the core's decoder where it takes both models. A
+        dense model in the core's loop is multiplied by the core's own dense products.
     probe
         Of the bandwidth; by default a sum over 256 MB.
 
@@ -95,7 +101,10 @@ def compare_generation(
     Raises
     ------
     InputError
-        The prompt is empty or not a batch of one; not as many steps as rounds; no thread.
+        The prompt is empty or not a batch of one; not as many steps as rounds; no thread; an
+        unknown loop.
+    NeurosparseError
+        ``loop="core"`` and a model that it does not take.
     """
     if prompt.ndim != 2 or prompt.shape[0] != 1 or prompt.shape[1] < 1:
         raise InputError("compare generation", found=f"a prompt of shape {tuple(prompt.shape)}",
@@ -106,16 +115,18 @@ def compare_generation(
     models = {names[0]: packed} if dense is None else dict(zip(names, (packed, dense), strict=True))
     with using_threads(threads) as used, torch.inference_mode():
         seen = probe if probe is not None else ReadProbe(device=prompt.device)
-        turns = _turns(models, prompt, -(-steps // rounds), rounds, seen, progress)
+        each = -(-steps // rounds)
+        writers = _writers(models, prompt, prompt.shape[1] + each * (rounds + 1) + _PARTS, loop)
+        turns = _turns(writers, each, rounds, seen, progress)
         busy = os.getloadavg()[0] / len(os.sched_getaffinity(0))
-        parts = {name: decode_parts(model, prompt) for name, model in models.items()}
-        python = {name: python_share(model, prompt) for name, model in models.items()}
-    moved = {name: decode_bytes(model) for name, model in models.items()}
+        parts = {name: _parts(writer, models[name], prompt) for name, writer in writers.items()}
+        python = {name: part.pop("python") for name, part in parts.items()}
+    moved = {name: _moved(writer, models[name]) for name, writer in writers.items()}
     summaries = summarise(turns, prompt=prompt.shape[1],
                           moved={name: found["all"] for name, found in moved.items()})
     return GenerationComparison(
         tuple(turns), tuple(summaries), moved, parts, python, prompt.shape[1],
-        -(-steps // rounds) * rounds, used, kernels.level(), busy)
+        each * rounds, used, kernels.level(), busy, next(iter(writers.values())).loop.about)
 
 
 @contextmanager
@@ -139,33 +150,58 @@ def using_threads(threads: int | None) -> Iterator[int]:
 
 
 class _Writer:
-    """One model and what it has read and written so far."""
+    """One model's loop and what it has written last."""
 
-    def __init__(self, model: nn.Module, prompt: torch.Tensor) -> None:
-        self.model, self.prompt = model, prompt
-        self.token, self.cache = self._read()
-
-    def _read(self) -> tuple[torch.Tensor, Any]:
-        out = self.model(input_ids=self.prompt, use_cache=True, logits_to_keep=1)
-        token = out.logits[:, -1:].argmax(-1)
-        settle(token)
-        return token, out.past_key_values
+    def __init__(self, loop: Loop, prompt: torch.Tensor) -> None:
+        self.loop, self.prompt = loop, prompt
+        self.token = int(loop.prefill(prompt).argmax())
 
     def prefill(self, count: int) -> Iterator[float]:
         begin = time.perf_counter()
-        self._read()
+        self.token = int(self.loop.prefill(self.prompt).argmax())
         yield time.perf_counter() - begin
 
     def decode(self, count: int) -> Iterator[float]:
         for _ in range(count):
             begin = time.perf_counter()
-            self.token = decode_step(self.model, self.token, self.cache)
+            self.token = int(self.loop.step(self.token).argmax())
             yield time.perf_counter() - begin
 
 
-def _turns(models: dict[str, nn.Module], prompt: torch.Tensor, steps: int, rounds: int,
-           probe: ReadProbe, progress: Progress) -> list[Turn]:
-    writers = {name: _Writer(model, prompt) for name, model in models.items()}
+def _writers(models: dict[str, nn.Module], prompt: torch.Tensor, positions: int, loop: str
+             ) -> dict[str, _Writer]:
+    """Both in the same loop."""
+    loops = {name: find_loop(model, positions, loop) for name, model in models.items()}
+    if len({type(one) for one in loops.values()}) > 1:
+        loops = {name: find_loop(model, positions, "torch") for name, model in models.items()}
+    return {name: _Writer(one, prompt) for name, one in loops.items()}
+
+
+def _parts(writer: _Writer, model: nn.Module, prompt: torch.Tensor) -> dict[str, float]:
+    """Seconds of a step by part, and the share that is Python's."""
+    if not isinstance(writer.loop, CoreLoop):
+        return {**decode_parts(model, prompt), "python": python_share(model, prompt)}
+    before = writer.loop.spent
+    whole = sum(writer.decode(_PARTS))
+    spent = {part: (seconds - before[part]) / _PARTS
+             for part, seconds in writer.loop.spent.items()}
+    inside = sum(spent.values()) * _PARTS
+    outside = max(whole - inside, 0.0)
+    spent["rest"] += outside / _PARTS
+    return {**spent, "all": whole / _PARTS, "python": outside / whole}
+
+
+def _moved(writer: _Writer, model: nn.Module) -> dict[str, int]:
+    found = decode_bytes(model)
+    if isinstance(writer.loop, CoreLoop):  # its own copies of what is dense, perhaps shorter
+        dense = writer.loop.nbytes - found["packed"] - writer.loop.head_bytes
+        found |= {"head": writer.loop.head_bytes, "dense": max(dense, 0)}
+        found["all"] = found["packed"] + found["head"] + found["dense"]
+    return found
+
+
+def _turns(writers: dict[str, _Writer], steps: int, rounds: int, probe: ReadProbe,
+           progress: Progress) -> list[Turn]:
     found: list[Turn] = []
     before = probe.read()
     for number in range(-1, rounds):

@@ -38,6 +38,8 @@ class BenchOptions:
         Of the computation.
     start
         Also load each model in a process of its own: time to the first token, and peak memory.
+    loop
+        ``"auto"``, ``"core"`` or ``"torch"``: see ``measure.compare_generation``.
     """
 
     model: str
@@ -50,6 +52,7 @@ class BenchOptions:
     dtype: str = "bfloat16"
     device: str = "cpu"
     start: bool = True
+    loop: str = "auto"
 
 
 def bench(options: BenchOptions, *, progress: Progress = silent) -> dict[str, Any]:
@@ -83,6 +86,7 @@ def bench(options: BenchOptions, *, progress: Progress = silent) -> dict[str, An
         models[names[1]] = what
     found = compare_generation(first.model, second, prompt, steps=options.steps,
                                rounds=options.rounds, threads=options.threads, names=names,
+                               loop=options.loop,
                                progress=progress)
     start: dict[str, Any] = {}
     if options.start:

@@ -22,7 +22,10 @@ from neurosparse.errors import InputError, NeurosparseError
 from neurosparse.files import write_whole
 from neurosparse.measure import (
     ChoiceItem,
+    ReadProbe,
     choice_accuracy,
+    core_decode_speed,
+    decode_bytes,
     generation_speed,
     perplexity,
     python_share,
@@ -65,7 +68,10 @@ def evaluate(
         ``perplexity``, ``perplexity_stderr``, ``nll_by_window`` (nats a token), ``predictions``,
         ``bytes``, ``peak_memory_bytes`` (loading and generating), ``libraries_memory_bytes``
         (the same process before loading), ``prefill_tokens_per_s``, ``decode_tokens_per_s``,
-        ``decode_python_share``, ``loop``, ``load_s``, ``sample``.
+        ``core_decode_tokens_per_s`` (in the compiled decoder; None where it does not take the
+        model), ``decode_python_share``, ``decode_bytes`` (weights that a step reads),
+        ``memory_bytes_per_s`` (what the memory gave just after), ``loop``, ``load_s``,
+        ``sample``.
     """
     found: dict[str, Any] = {"model": name, "libraries_memory_bytes": peak_memory()}
     begin = time.perf_counter()
@@ -83,7 +89,10 @@ def evaluate(
         found["sample"] = write_sample(model, tokenizer)
     found["peak_memory_bytes"] = peak_memory()
     if prompt is not None and not stream:
-        # After the peak was read: the profiler takes memory of its own.
+        # After the peak was read: decoder, probe and profiler take memory of their own.
+        found["core_decode_tokens_per_s"] = core_decode_speed(model, prompt.to(device))
+        found["memory_bytes_per_s"] = ReadProbe(device=device).read()
+        found["decode_bytes"] = decode_bytes(model)["all"]
         found["decode_python_share"] = python_share(model, prompt.to(device))
     if tokens is not None:
         result = perplexity(model, tokens, progress=progress)

@@ -11,7 +11,7 @@ import torch
 from transformers import TextStreamer
 
 from neurosparse.errors import InputError, ModelError
-from neurosparse.measure.timing import settle
+from neurosparse.measure.loops import find_loop
 
 Say = Callable[[str], None]
 
@@ -31,6 +31,8 @@ class Generated:
     stopped
         ``"end"`` (the model ended its text), ``"length"`` (as asked), ``"context"`` (it holds no
         more).
+    loop
+        Which loop wrote.
     """
 
     prompt: str
@@ -40,6 +42,7 @@ class Generated:
     prefill_s: float
     decode_s: float
     stopped: str
+    loop: str
 
     @property
     def prefill(self) -> float:
@@ -59,7 +62,7 @@ class Generated:
 
 def generate(
     model: Any, tokenizer: Any, prompt: str, *, max_new_tokens: int = 64, temperature: float = 0.0,
-    seed: int = 0, chat: bool | None = None, say: Say = lambda piece: None,
+    seed: int = 0, chat: bool | None = None, loop: str = "auto", say: Say = lambda piece: None,
 ) -> Generated:
     """Continue a text, or answer in a chat.
 
@@ -77,6 +80,8 @@ def generate(
         Of the draws.
     chat
         Put the prompt into the tokenizer's chat template; by default where there is one.
+    loop
+        ``"core"``, ``"torch"`` or ``"auto"``: see ``measure.find_loop``.
     say
         Called with every piece of text as it comes.
 
@@ -95,25 +100,25 @@ def generate(
     room = _room(model, ids.shape[1])
     draws = torch.Generator().manual_seed(seed)
     pieces: Any = _Pieces(tokenizer, say)
-    ends, count = _ends(model, tokenizer), 0
+    ends, count = _ends(model, tokenizer), 1
     stopped = "length" if max_new_tokens <= room else "context"
+    most = int(min(max_new_tokens, room))
+    chosen = find_loop(model, ids.shape[1] + most, loop)
     begin = time.perf_counter()
-    prefilled, cache, stepping = begin, None, ids
-    with torch.inference_mode():
-        for count in range(1, int(min(max_new_tokens, room)) + 1):
-            out = model(input_ids=stepping, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            stepping, cache = _choose(out.logits[:, -1], temperature, draws), out.past_key_values
-            settle(stepping)
-            if count == 1:
-                prefilled = time.perf_counter()
-            if int(stepping) in ends:
-                stopped = "end"
-                break
-            pieces.put(stepping[0].cpu())
+    token = _choose(chosen.prefill(ids), temperature, draws)
+    prefilled = time.perf_counter()
+    while token not in ends:
+        pieces.put(torch.tensor([token]))
+        if count == most:
+            break
+        token = _choose(chosen.step(token), temperature, draws)
+        count += 1
+    else:
+        stopped = "end"
     finished = time.perf_counter()
     pieces.end()
     return Generated(prompt, "".join(pieces.said), ids.shape[1], count, prefilled - begin,
-                     finished - prefilled, stopped)
+                     finished - prefilled, stopped, chosen.about)
 
 
 def encode(tokenizer: Any, prompt: str, *, chat: bool | None = None) -> torch.Tensor:
@@ -171,11 +176,11 @@ def _ends(model: Any, tokenizer: Any) -> set[int]:
     return {one for one in both if one is not None}
 
 
-def _choose(logits: torch.Tensor, temperature: float, draws: torch.Generator) -> torch.Tensor:
+def _choose(logits: torch.Tensor, temperature: float, draws: torch.Generator) -> int:
     if temperature == 0:
-        return logits.argmax(-1, keepdim=True)
+        return int(logits.argmax())
     shares = torch.softmax(logits.float().cpu() / temperature, -1)
-    return torch.multinomial(shares, 1, generator=draws).to(logits.device)
+    return int(torch.multinomial(shares, 1, generator=draws))
 
 
 class _Pieces(TextStreamer):

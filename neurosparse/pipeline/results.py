@@ -14,7 +14,8 @@ from neurosparse.pipeline.work import Work
 
 _COPIED = ("perplexity", "perplexity_stderr", "nll_by_window", "peak_memory_bytes",
            "libraries_memory_bytes", "prefill_tokens_per_s", "decode_tokens_per_s",
-           "decode_python_share", "load_s")
+           "core_decode_tokens_per_s", "decode_python_share", "decode_bytes",
+           "memory_bytes_per_s", "load_s")
 
 
 def assemble(options: CompressOptions, work: Work, rows: dict[str, dict[str, Any]],

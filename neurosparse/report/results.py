@@ -29,7 +29,10 @@ class Row(_Loose):
     libraries_memory_bytes: int | None = None
     prefill_tokens_per_s: float | None = None
     decode_tokens_per_s: float | None = None
+    core_decode_tokens_per_s: float | None = None
     decode_python_share: float | None = None
+    decode_bytes: int | None = None
+    memory_bytes_per_s: float | None = None
     load_s: float | None = None
 
     @property

@@ -29,6 +29,14 @@ def _bytes_cell(row: Row) -> object:
     return element("span", size(row.bytes), what)
 
 
+def _memory_share(row: Row) -> float | None:
+    """Share of the memory's speed, read in the same process, that decoding makes use of."""
+    speed = row.core_decode_tokens_per_s or row.decode_tokens_per_s
+    if not (row.decode_bytes and speed and row.memory_bytes_per_s):
+        return None
+    return row.decode_bytes * speed / row.memory_bytes_per_s
+
+
 _MEASURES: tuple[tuple[str, Callable[[Row], object]], ...] = (
     ("Perplexity ± standard error", lambda row: with_error(row.perplexity, row.perplexity_stderr)),
     ("Size on disk, of what", _bytes_cell),
@@ -37,6 +45,9 @@ _MEASURES: tuple[tuple[str, Callable[[Row], object]], ...] = (
     ("Prefill, tokens a second", lambda row: significant(row.prefill_tokens_per_s)),
     ("Decode, tokens a second", lambda row: significant(row.decode_tokens_per_s)),
     ("– Python’s share of decode", lambda row: percent(row.decode_python_share, 0)),
+    ("Decode in the compiled decoder", lambda row: significant(row.core_decode_tokens_per_s)),
+    ("– weights that a step reads", lambda row: size(row.decode_bytes)),
+    ("– of what the memory gives", lambda row: percent(_memory_share(row), 0)),
     ("Time to load", lambda row: duration(row.load_s)),
 )
 

@@ -10,6 +10,7 @@ from neurosparse.sparse.matrix import PackedMatrix, pack, packed_bytes, unpack
 from neurosparse.sparse.on_gpu import Backend, backend
 from neurosparse.sparse.saving import save
 from neurosparse.sparse.semi_structured import is_two_to_four, to_semi_structured
+from neurosparse.sparse.training import train_values
 from neurosparse.sparse.writer import CheckpointWriter
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "register",
     "save",
     "to_semi_structured",
+    "train_values",
     "unpack",
 ]

@@ -80,7 +80,8 @@ class Rows:
         arrays, made = None, {}
         if bitmap.device.type == "cpu":
             made = _made_of(bitmap, values, scales)
-            arrays = (bitmap.contiguous().numpy(), values.contiguous().view(kind.bits).numpy(),
+            carried = values.detach().contiguous().view(kind.bits)
+            arrays = (bitmap.contiguous().numpy(), carried.numpy(),
                       None if scales is None else scales.contiguous().numpy(),
                       offsets.contiguous().numpy())
         return cls(bitmap, values, scales, offsets, cols, kind, arrays, made)
@@ -171,6 +172,31 @@ def multiply_transposed(grad: torch.Tensor, rows: Rows, first: int, last: int) -
     return out.to(grad.dtype)
 
 
+def gather_product(grad: torch.Tensor, x: torch.Tensor, rows: Rows, first: int, last: int,
+                   out: torch.Tensor) -> None:
+    """Entries of ``grad.T @ x`` under the set bits: the gradient with respect to the values.
+
+    A tile of rows at a time; what was dropped is computed with its tile and thrown away.
+
+    Parameters
+    ----------
+    grad : floating tensor of shape (n, last - first)
+    x : floating tensor of shape (n, cols)
+    out : tensor like the values
+        The part of the rows ``first:last`` is added to.
+    """
+    left, right = grad.to(torch.float32), x.to(torch.float32)
+    for a, b in _tiles(first, last, rows):
+        dense = left[:, a - first : b - first].T @ right
+        begin, end = int(rows.offsets[a]), int(rows.offsets[b])
+        if rows.arrays is None:
+            found = dense[_bits(rows, a, b)]
+        else:
+            packed = kernels.pack_values(dense.contiguous().numpy(), rows.arrays[0][a:b])
+            found = torch.from_numpy(packed)[: end - begin]
+        out[begin:end] += found.to(out.dtype)
+
+
 def tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
     """Dense rows ``first:last``, tensor of shape (last - first, cols) and floating ``dtype``."""
     if rows.arrays is None:
@@ -218,12 +244,17 @@ def _tiles(first: int, last: int, rows: Rows) -> list[tuple[int, int]]:
 
 def _torch_tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
     """The same with torch operators alone, which never wait for the device."""
-    bitmap = rows.bitmap[first:last]
-    places = torch.arange(8, dtype=torch.uint8, device=bitmap.device)
-    bits = ((bitmap[:, :, None] >> places) & 1).flatten(1)[:, : rows.cols]
+    bits = _bits(rows, first, last)
     index = bits.to(torch.int64).cumsum(1) - 1 + rows.offsets[first:last, None]
     # A clear bit may point one before its row: clamped, and masked away.
     dense = rows.values[index.clamp_min_(0)].to(torch.float32)
     if rows.scales is not None:
         dense = dense * rows.scales[first:last, None]
-    return torch.where(bits.bool(), dense, 0.0).to(dtype)
+    return torch.where(bits, dense, 0.0).to(dtype)
+
+
+def _bits(rows: Rows, first: int, last: int) -> torch.Tensor:
+    """Which entries are set, bool tensor of shape (last - first, cols)."""
+    bitmap = rows.bitmap[first:last]
+    places = torch.arange(8, dtype=torch.uint8, device=bitmap.device)
+    return ((bitmap[:, :, None] >> places) & 1).flatten(1)[:, : rows.cols].bool()

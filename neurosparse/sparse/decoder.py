@@ -141,11 +141,21 @@ class Decoder:
                 logits = self.step(token)
 
     @property
+    def spent(self) -> dict[str, float]:
+        """Seconds of all steps so far: ``linears`` of the blocks, ``head``, and the ``rest``."""
+        return dict(zip(("linears", "head", "rest"), self._compiled.spent.tolist(), strict=True))
+
+    @property
     def nbytes(self) -> int:
         """Bytes of weights that one token reads."""
         linears = [tiles for layer in self._layers for tiles in layer.values()
                    if isinstance(tiles, Tiles)]
         return sum(tiles.nbytes for tiles in [*linears, self._head])
+
+    @property
+    def head_bytes(self) -> int:
+        """Of them those of the output head."""
+        return self._head.nbytes
 
     def _sizes(self, family: Family) -> dict[str, Any]:
         names = ("width", "heads", "kv_heads", "head_width", "inner", "eps", "scale", "cap",

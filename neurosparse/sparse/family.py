@@ -78,6 +78,7 @@ def read_family(model: Any) -> Family:
         A part is missing or of another kind; the message names it.
     """
     found = find_blocks(model)
+    _check_rotation(getattr(model.config.get_text_config(), "rope_parameters", None))
     base, config = model.base_model, model.config.get_text_config()
     head = model.get_output_embeddings()
     if head is None or not hasattr(base, "rotary_emb") or not hasattr(base, "norm"):
@@ -98,6 +99,17 @@ def read_family(model: Any) -> Family:
         final_cap=float(getattr(config, "final_logit_softcapping", None) or 0),
         activation=_activation(first), heads=q[0] // head_width, kv_heads=k[0] // head_width,
         head_width=head_width, inner=down[1], width=down[0])
+
+
+def _check_rotation(parameters: Any) -> None:
+    """Refuse angles that depend on how long the text has become: ours are made once."""
+    if not isinstance(parameters, dict):
+        return
+    if parameters.get("rope_type") in ("dynamic", "longrope"):
+        raise _other(f"rotary angles of type {parameters['rope_type']!r}",
+                     "angles that depend on the position alone")
+    for one in parameters.values():  # by kind of layer
+        _check_rotation(one)
 
 
 def _block(block: Any, kind: str | None, config: Any) -> Block:

@@ -15,11 +15,12 @@ from neurosparse.sparse.rows import PackedRows, runs_eagerly
 class SparseLinear(PackedRows):
     """``y = x W^T + b`` with W as a bitmap and its values.
 
-    Few rows of x go through kernels that read the packed weights once: compiled ones on the CPU,
-    Triton's on a GPU up to sixteen (``neurosparse.sparse.backend`` says which). More rows multiply
-    with tiles of expanded rows where no kernel does better, so that the dense weight never exists
-    as a whole. Sums are float32; the result has x's dtype. There is a gradient with respect to x
-    and the bias, none with respect to the packed values.
+    On the CPU the matrix is multiplied in tile order (``neurosparse.tiles``), few rows of x by the
+    matrix-vector kernels, many by the matrix product of a level that has one; on a GPU up to
+    sixteen rows by Triton's (``neurosparse.sparse.backend`` says whether). All else multiplies with
+    tiles of expanded rows. The dense weight never exists as a whole. Sums are float32; the result
+    has x's dtype. There is a gradient with respect to x and the bias, and after ``learn()`` with
+    respect to the values.
 
     Dtypes: ``.to(dtype)``, ``.half()``, ``.float()`` and ``.type()`` cast the bias and leave the
     packed buffers as they are stored: a model loaded with ``dtype="float32"`` computes in float32
@@ -73,7 +74,7 @@ class SparseLinear(PackedRows):
             x has another width.
         """
         self.check_input(x)
-        if runs_eagerly(x):
+        if runs_eagerly(x, self.values):
             out = multiply(x, self.views(), 0, self.rows)
         else:
             out = bitmap_linear(x, self.bitmap, self.values, self.scales, self.offsets)

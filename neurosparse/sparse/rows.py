@@ -93,8 +93,11 @@ class PackedRows(nn.Module):
     def views(self) -> Rows:
         """The rows with NumPy views; made again when a buffer was replaced."""
         held, buffers = self._views, self._buffers
+        values = buffers.get("values")
+        if values is None:  # a parameter that learns
+            values = self.values
         if (held is None or held.bitmap is not buffers["bitmap"]
-                or held.values is not buffers["values"] or held.scales is not buffers["scales"]
+                or held.values is not values or held.scales is not buffers["scales"]
                 or held.offsets is not buffers["offsets"]
                 or self._version != version_of(held.values)):
             held = Rows.of(self.bitmap, self.values, self.scales, self.offsets, self.cols)
@@ -113,6 +116,26 @@ class PackedRows(nn.Module):
             return False
         self.views().tiles(0, self.rows)
         return True
+
+    def learn(self) -> nn.Parameter:
+        """Make the values a parameter, by the same name; what is not stored stays zero.
+
+        Raises
+        ------
+        InputError
+            int8 values: rounded weights do not learn.
+        """
+        if isinstance(self.values, nn.Parameter):
+            return self.values
+        if not self.values.is_floating_point():
+            raise InputError("train packed values", found="int8 values",
+                             expected="bf16, fp16 or fp32",
+                             mend="Pack with values='bf16' or 'fp32'.")
+        values = self.values
+        del self._buffers["values"]
+        learning = nn.Parameter(values)
+        self.register_parameter("values", learning)
+        return learning
 
     def check_input(self, x: torch.Tensor) -> None:
         """Refuse an input of another width.
@@ -137,6 +160,7 @@ class PackedRows(nn.Module):
                ) -> PackedRows:
         """``nn.Module.to`` and its relatives end here: ``fn`` may move the buffers, not cast."""
         held = {id(buffer) for buffer in self._buffers.values() if buffer is not None}
+        held.add(id(self.values))
 
         def keep_dtype(tensor: torch.Tensor) -> torch.Tensor:
             if id(tensor) not in held:
@@ -151,8 +175,9 @@ class PackedRows(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         found = state_dict.get(f"{prefix}values")
         if found is not None and found.ndim == 1 and found.shape != self.values.shape:
-            self.values = torch.empty(found.shape, dtype=self.values.dtype,
-                                      device=self.values.device)
+            empty = torch.empty(found.shape, dtype=self.values.dtype, device=self.values.device)
+            learns = isinstance(self.values, nn.Parameter)
+            self.values = nn.Parameter(empty) if learns else empty
         super()._load_from_state_dict(state_dict, prefix, *args)
         self.refresh()
 
@@ -160,7 +185,7 @@ class PackedRows(nn.Module):
         return {**self.__dict__, "_views": None}
 
 
-def runs_eagerly(x: torch.Tensor) -> bool:
+def runs_eagerly(x: torch.Tensor, values: torch.Tensor) -> bool:
     """Whether nobody watches this call: no compiler, no autograd, no profiler, a plain tensor.
 
     Then the product is called directly; going through torch's dispatcher costs as much again as
@@ -169,6 +194,6 @@ def runs_eagerly(x: torch.Tensor) -> bool:
     return not (
         torch.compiler.is_compiling()
         or type(x) is not torch.Tensor
-        or (x.requires_grad and torch.is_grad_enabled())
+        or ((x.requires_grad or values.requires_grad) and torch.is_grad_enabled())
         or torch._C._autograd._profiler_enabled()
     )

@@ -155,7 +155,7 @@ def test_a_missing_model_is_one_line_in_a_process_of_its_own(place: Path) -> Non
 
 def test_help_of_every_command() -> None:
     listed = run("--help").stdout
-    for name in ("compress", "eval", "report", "info", "simulate", "spectrum", "phase",
-                 "meanfield"):
+    for name in ("compress", "pack", "generate", "bench", "eval", "report", "info", "simulate",
+                 "spectrum", "phase", "meanfield"):
         assert name in listed
         assert cli_runner.run(name, "--help").code == 0

@@ -10,7 +10,7 @@ import cli_runner
 import pytest
 import torch
 from cli_runner import refused
-from tiny import tiny_model, tiny_tokenizer, write_tiny
+from tiny import tiny_model, tiny_text, tiny_tokenizer, write_tiny
 
 import neurosparse as ns
 
@@ -176,6 +176,15 @@ def test_bench_compares_a_packed_model_with_itself_dense(place: Path) -> None:
     alone = run("bench", place / "dense", "--against", "none", "--prompt-tokens", 4, "--steps", 2,
                 "--rounds", 1, "--no-start", "--json", "-").json
     assert list(alone["models"]) == ["dense"]
+
+
+def test_eval_says_both_loops_and_what_a_step_reads(place: Path) -> None:
+    (place / "text.txt").write_text(tiny_text())
+    found = run("eval", place / "packed", "--report-text", place / "text.txt", "--windows", 2,
+                "--window-length", 16, "--dtype", "bfloat16", "--json").json
+    assert found["core_decode_tokens_per_s"] > 0 and found["memory_bytes_per_s"] > 0
+    model = ns.sparse.load(place / "packed", dtype="bfloat16")
+    assert found["decode_bytes"] == ns.measure.decode_bytes(model)["all"]
 
 
 def test_bench_refuses(place: Path) -> None:

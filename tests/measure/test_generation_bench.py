@@ -93,6 +93,9 @@ def test_a_tied_head_is_read_whole_and_a_mixture_in_part(tmp_path: Path) -> None
 
 def test_modes_are_told_apart_by_a_gap_in_the_readings() -> None:
     assert mode_edge([]) is None and mode_edge([80, 70, 65]) is None
+    # One reading that something disturbed is no mode, nor are halves of one mode.
+    assert mode_edge([38, 37, 39, 38, 27, 38, 36]) is None
+    assert mode_edge([30, 32, 34, 36, 38, 40]) is None
     edge = mode_edge([80, 44, 78, 46, 76])
     assert edge is not None and 46 < edge < 76
     assert mode_of((80, 78), edge) == "wide" and mode_of((44, 46), edge) == "narrow"
@@ -112,7 +115,7 @@ def test_ratios_are_of_pairs_within_a_mode() -> None:
     assert found["wide"].speed["a"].median == 1.0 and found["narrow"].speed["b"].median == 1 / 6
     assert found["wide"].share["a"].median == 0.25
     changing = Turn("a", "decode", 0, (1.0,), 80 * G, 40 * G)
-    assert [one.mode for one in summarise([*turns[2:4], changing], prompt=9,
+    assert [one.mode for one in summarise([*turns[2:4], changing, changing], prompt=9,
                                           moved={"a": 1, "b": 1})] == ["narrow"]
 
 
@@ -144,6 +147,41 @@ def test_two_models_take_turns(tmp_path: Path) -> None:
             ns.measure.compare_generation(packed, twin, tokens, **wrong)
     with pytest.raises(InputError, match="prompt"):
         ns.measure.compare_generation(packed, twin, tokens[0])
+
+
+@pytest.mark.parametrize("loop", ["torch", "core"])
+def test_both_loops_write_the_same(loop: str) -> None:
+    model = tiny_model()
+    prompt = torch.arange(3, 12)[None]
+    wanted = model.generate(prompt, max_new_tokens=6, do_sample=False, eos_token_id=None)[0, 9:]
+    found = ns.measure.find_loop(model, 16, loop)
+    tokens = [int(found.prefill(prompt).argmax())]
+    for _ in range(5):
+        tokens.append(int(found.step(tokens[-1]).argmax()))
+    assert tokens == wanted.tolist() and loop in found.about
+
+
+def test_a_model_of_another_family_takes_the_torch_loop() -> None:
+    assert isinstance(ns.measure.find_loop(_mixture(), 16), ns.measure.TorchLoop)
+    with pytest.raises(ns.errors.ModelError):
+        ns.measure.find_loop(_mixture(), 16, "core")
+    with pytest.raises(InputError, match="fast"):
+        ns.measure.find_loop(tiny_model(), 16, "fast")
+
+
+def test_a_dense_model_that_memory_holds_only_once_is_not_copied(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ns.measure.loops, "_free_memory", lambda: 1000.0)
+    assert isinstance(ns.measure.find_loop(tiny_model(), 16), ns.measure.TorchLoop)
+    assert isinstance(ns.measure.find_loop(tiny_model(), 16, "core"), ns.measure.CoreLoop)
+
+
+def test_the_torch_loop_can_be_asked_for() -> None:
+    found = ns.measure.compare_generation(
+        tiny_model(), None, torch.arange(3, 9)[None], steps=2, rounds=1, names=("dense", ""),
+        loop="torch", probe=ns.measure.ReadProbe(1 << 20))
+    assert found.loop.startswith("torch loop") and found.parts["dense"]["linears"] > 0
 
 
 def test_parts_of_a_step_add_up_and_leave_no_hook(tmp_path: Path) -> None:

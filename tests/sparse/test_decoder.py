@@ -124,6 +124,16 @@ def test_a_model_that_computes_in_another_way_is_refused() -> None:
         Decoder(model, positions=16)
 
 
+def test_angles_that_change_with_the_length_are_refused() -> None:
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    config = tf.LlamaConfig(**COMMON, rope_parameters=rope)
+    model = tf.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ModelError, match="dynamic"):
+        Decoder(model, positions=16)
+    linear = tf.LlamaConfig(**COMMON, rope_parameters={**rope, "rope_type": "linear"})
+    Decoder(tf.AutoModelForCausalLM.from_config(linear).eval(), positions=16)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     decoder = Decoder(model_of("llama"), positions=13)
     with pytest.raises(InputError, match="14 tokens"):

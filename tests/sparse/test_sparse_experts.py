@@ -53,6 +53,19 @@ def test_gradients_agree_with_transformers() -> None:
         assert relative_error(found, wanted) < 1e-5
 
 
+def test_values_of_experts_learn() -> None:
+    packed, dense = experts("fp32")
+    dense.requires_grad_(True)
+    part = packed.down_proj
+    learning = part.learn()
+    call = routed(9)
+    packed(*call).square().sum().backward()
+    dense(*call).square().sum().backward()
+    weight = dense.get_parameter("down_proj")
+    wanted = weight.grad.flatten(0, 1)[weight.flatten(0, 1) != 0]
+    assert relative_error(learning.grad[: part.nnz], wanted) < 1e-4
+
+
 def test_nobody_is_chosen_and_an_expert_is_idle() -> None:
     packed, _ = experts()
     x, index, weights = routed(3)

@@ -106,6 +106,53 @@ def test_gradients_agree_with_the_dense_layer(values: str, batch: int, level: st
     assert not any(buffer.requires_grad for buffer in module.buffers())
 
 
+@pytest.mark.parametrize("values", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("batch", [1, 20])
+def test_values_have_the_gradient_of_the_entries_that_they_are(
+    values: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arithmetic, "_TILE", 64 * 133)
+    module, weight = layer(150, 133, values=values)
+    learning = module.learn()
+    assert isinstance(learning, torch.nn.Parameter) and module.learn() is learning
+    x, grad = inputs(batch, 133), inputs(batch, 150, seed=5)
+    module(x).backward(grad)
+    wanted = (grad.T @ x)[weight != 0]
+    found = learning.grad[: module.nnz].float()
+    atol = 1e-4 if values == "fp32" else 0.02 * float(wanted.abs().max())
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=atol)
+    assert not learning.grad[module.nnz :].any()
+    elsewhere = arithmetic.Rows(module.bitmap, module.values, None, module.offsets, 133,
+                                module.views().kind, None)
+    out = torch.zeros_like(learning.grad)
+    arithmetic.gather_product(grad, x, elsewhere, 0, 150, out)
+    torch.testing.assert_close(out, learning.grad, rtol=1e-2, atol=atol)
+
+
+def test_values_learn_and_stay_where_they_are() -> None:
+    module, weight = layer(bias=False)
+    target = inputs(64, 133) @ (weight * 1.5).T
+    optimiser = torch.optim.Adam([module.learn()], lr=0.02)
+    x, losses = inputs(64, 133), []
+    for _ in range(60):
+        loss = (module(x) - target).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+    assert torch.equal(module.to_dense() != 0, weight != 0)
+    with torch.inference_mode():  # the eager path sees what was learnt
+        assert float((module(x) - target).square().mean()) < losses[-2]
+    other, _ = layer(bias=False)
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(other.to_dense(), module.to_dense())
+    module.half()
+    assert module.values.dtype == torch.float32
+    with pytest.raises(InputError, match="int8"):
+        layer(values="int8")[0].learn()
+
+
 def test_the_gradient_is_the_derivative() -> None:
     module, _ = layer(20, 30, bias=False)
     x, step, probe = inputs(25, 30), inputs(25, 30, seed=8), inputs(25, 20, seed=9)
@@ -146,6 +193,11 @@ def test_operators_pass_the_checks_of_torch() -> None:
         torch.library.opcheck(
             torch.ops.neurosparse.bitmap_linear.default,
             (x, module.bitmap, module.values, module.scales, module.offsets))
+    floating, _ = layer(values="fp32", bias=False)
+    floating.learn()
+    torch.library.opcheck(
+        torch.ops.neurosparse.bitmap_linear.default,
+        (inputs(2, 133), floating.bitmap, floating.values, None, floating.offsets))
 
 
 @pytest.mark.parametrize("values", VALUES)
