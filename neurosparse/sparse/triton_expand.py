@@ -7,8 +7,8 @@ import triton
 import triton.language as tl
 
 from neurosparse.sparse.arithmetic import Rows
-from neurosparse.sparse.triton_bits import begins_of, bytes_of, columns_of, places_of
-from neurosparse.sparse.triton_tuning import Config, choose, is_wide
+from neurosparse.sparse.triton_bits import bytes_of, columns_of, places_of
+from neurosparse.sparse.triton_tuning import Config, choose
 
 CONFIGS = (Config(2, 32, 1), Config(4, 32, 4), Config(1, 64, 1), Config(1, 128, 4))
 
@@ -16,13 +16,12 @@ CONFIGS = (Config(2, 32, 1), Config(4, 32, 4), Config(1, 64, 1), Config(1, 128, 
 @triton.jit(do_not_specialize=["first", "height"],  # type: ignore[untyped-decorator,unused-ignore]
             do_not_specialize_on_alignment=["bitmap"])
 def _expand(out, bitmap, values, scales, offsets, first, height, cols, width,  # type: ignore[no-untyped-def]
-            SCALED: tl.constexpr, SIZE: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr,
-            BLOCK: tl.constexpr):
+            SCALED: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """``out[r, c] = W[first + r, c]``; a lane writes the eight columns of its byte at once."""
     own = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inside = own < height
     row = (first + own).to(tl.int64)
-    begin = begins_of(offsets, row, inside, SIZE, WIDE)
+    begin = values + tl.load(offsets + row, mask=inside, other=0)
     bits = bitmap + row * width
     place = tl.arange(0, BLOCK)
     into = out + own.to(tl.int64) * cols
@@ -31,8 +30,8 @@ def _expand(out, bitmap, values, scales, offsets, first, height, cols, width,  #
     byte = bytes_of(bits, inside, place, width)
     for start in range(0, width, BLOCK):
         ahead = bytes_of(bits, inside, start + BLOCK + place, width)
-        at, begin = places_of(begin, byte, SIZE)
-        dense = tl.reshape(columns_of(values, at, byte, SIZE), (ROWS, BLOCK * 8))
+        at, begin = places_of(begin, byte)
+        dense = tl.reshape(columns_of(at, byte), (ROWS, BLOCK * 8))
         if SCALED:
             dense *= scale
         column = start * 8 + tl.arange(0, BLOCK * 8)
@@ -67,9 +66,8 @@ def expand(rows: Rows, first: int, last: int, dtype: torch.dtype, *, config: Con
     def launch(chosen: Config) -> None:
         _expand[(triton.cdiv(height, chosen.rows),)](
             out, rows.bitmap, rows.values, scales, rows.offsets, first, height, rows.cols,
-            rows.bitmap.shape[1], SCALED=rows.scales is not None, SIZE=rows.kind.itemsize,
-            WIDE=is_wide(rows.values), ROWS=chosen.rows, BLOCK=chosen.block,
-            num_warps=chosen.warps)
+            rows.bitmap.shape[1], SCALED=rows.scales is not None, ROWS=chosen.rows,
+            BLOCK=chosen.block, num_warps=chosen.warps)
 
     if config is None:
         key = ("expand", height, rows.cols, dtype, rows.kind.name)

@@ -20,14 +20,13 @@ from neurosparse.errors import InputError
 from neurosparse.sparse.arithmetic import Rows
 from neurosparse.sparse.triton_bits import (
     added,
-    begins_of,
     bytes_of,
     columns_of,
     eighths,
     places_of,
     values_of,
 )
-from neurosparse.sparse.triton_tuning import Config, choose, is_wide
+from neurosparse.sparse.triton_tuning import Config, choose
 
 MOST = 16
 # A warp that has its rows to itself needs no barrier in the prefix sum; few and long rows want more
@@ -44,13 +43,12 @@ _DECORATOR = {"do_not_specialize": ["first", "height", "count"],
 
 @triton.jit(**_DECORATOR)  # type: ignore[untyped-decorator,unused-ignore]
 def _by_sums(out, x, bitmap, values, scales, offsets, first, height, count, cols, width,  # type: ignore[no-untyped-def]
-             SCALED: tl.constexpr, SIZE: tl.constexpr, WIDE: tl.constexpr, BATCH: tl.constexpr,
-             ROWS: tl.constexpr, BLOCK: tl.constexpr):
+             SCALED: tl.constexpr, BATCH: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr):
     """``out[n, r] = sum_c x[n, c] W[first + r, c]``; x and out contiguous."""
     own = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inside = own < height
     row = (first + own).to(tl.int64)
-    begin = begins_of(offsets, row, inside, SIZE, WIDE)
+    begin = values + tl.load(offsets + row, mask=inside, other=0)
     bits = bitmap + row * width
     place, batch, eight = tl.arange(0, BLOCK), tl.arange(0, BATCH), tl.arange(0, 8)
     left = x + batch[:, None, None] * cols + eight[None, None, :]
@@ -59,8 +57,8 @@ def _by_sums(out, x, bitmap, values, scales, offsets, first, height, count, cols
     byte = bytes_of(bits, inside, place, width)
     for start in range(0, width, BLOCK):
         ahead = bytes_of(bits, inside, start + BLOCK + place, width)
-        at, begin = places_of(begin, byte, SIZE)
-        v0, v1, v2, v3, v4, v5, v6, v7 = values_of(values, at, byte, SIZE)
+        at, begin = places_of(begin, byte)
+        v0, v1, v2, v3, v4, v5, v6, v7 = values_of(at, byte)
         column = (start + place)[None, :, None] * 8
         there = (batch < count)[:, None, None] & (column + eight[None, None, :] < cols)
         part = tl.load(left + column, mask=there, other=0).to(tl.float32)
@@ -83,21 +81,21 @@ def _by_sums(out, x, bitmap, values, scales, offsets, first, height, count, cols
 
 @triton.jit(**_DECORATOR)  # type: ignore[untyped-decorator,unused-ignore]
 def _by_dot(out, x, bitmap, values, scales, offsets, first, height, count, cols, width,  # type: ignore[no-untyped-def]
-            SCALED: tl.constexpr, SIZE: tl.constexpr, WIDE: tl.constexpr, BATCH: tl.constexpr,
-            ROWS: tl.constexpr, BLOCK: tl.constexpr, FLOATS: tl.constexpr):
+            SCALED: tl.constexpr, BATCH: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+            FLOATS: tl.constexpr):
     """The same by tensor cores. FLOATS, for the interpreter: it has no bfloat16 product."""
     own = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inside = own < height
     row = (first + own).to(tl.int64)
-    begin = begins_of(offsets, row, inside, SIZE, WIDE)
+    begin = values + tl.load(offsets + row, mask=inside, other=0)
     bits = bitmap + row * width
     place, batch = tl.arange(0, BLOCK), tl.arange(0, BATCH)
     total = tl.zeros((ROWS, BATCH), tl.float32)
     byte = bytes_of(bits, inside, place, width)
     for start in range(0, width, BLOCK):
         ahead = bytes_of(bits, inside, start + BLOCK + place, width)
-        at, begin = places_of(begin, byte, SIZE)
-        rows = tl.reshape(columns_of(values, at, byte, SIZE), (ROWS, BLOCK * 8))
+        at, begin = places_of(begin, byte)
+        rows = tl.reshape(columns_of(at, byte), (ROWS, BLOCK * 8))
         column = start * 8 + tl.arange(0, BLOCK * 8)
         there = (column < cols)[:, None] & (batch < count)[None, :]
         right = tl.load(x + column[:, None] + batch[None, :] * cols, mask=there, other=0)
@@ -156,9 +154,8 @@ def matvec(x: torch.Tensor, rows: Rows, first: int, last: int, *, config: Config
     def launch(chosen: Config) -> None:
         kernel[(triton.cdiv(height, chosen.rows),)](
             out, left, rows.bitmap, rows.values, scales, rows.offsets, first, height, count,
-            rows.cols, rows.bitmap.shape[1], SCALED=rows.scales is not None,
-            SIZE=rows.kind.itemsize, WIDE=is_wide(rows.values), BATCH=batch, ROWS=chosen.rows,
-            BLOCK=chosen.block, num_warps=chosen.warps, **options)
+            rows.cols, rows.bitmap.shape[1], SCALED=rows.scales is not None, BATCH=batch,
+            ROWS=chosen.rows, BLOCK=chosen.block, num_warps=chosen.warps, **options)
 
     if config is None:
         key = (dot, height, rows.cols, batch, x.dtype, rows.kind.name)

@@ -57,11 +57,6 @@ def choose(key: Hashable, configs: Sequence[Config], launch: Callable[[Config], 
     return found
 
 
-def is_wide(values: torch.Tensor) -> bool:
-    """Whether places in bytes take more than 32 bits."""
-    return values.nbytes >= 1 << 32
-
-
 def _time(launch: Callable[[Config], None], config: Config) -> float:
     try:
         return float(do_bench(lambda: launch(config), warmup=5, rep=20, return_mode="median"))

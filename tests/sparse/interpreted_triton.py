@@ -109,16 +109,6 @@ def test_expanding_is_rounding_each_entry(config: Config, values: str) -> None:
         assert torch.equal(expand(rows, 0, 3, dtype, config=config), weight.to(dtype))
 
 
-def test_places_past_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    from neurosparse.sparse import triton_expand, triton_matvec
-
-    for module in (triton_expand, triton_matvec):
-        monkeypatch.setattr(module, "is_wide", lambda values: True)
-    rows, weight = packed(sparse_matrix(6, 90), "fp16")
-    check(matvec(inputs(1, 90), rows, 0, 6, config=SMALL), inputs(1, 90), weight)
-    assert torch.equal(expand(rows, 0, 6, torch.float32, config=SMALL), weight)
-
-
 def test_strides_are_free_and_wrong_inputs_refused() -> None:
     rows, weight = packed(sparse_matrix(6, 90), "bf16")
     x = inputs(90, 3).T
