@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def _run(*words: str) -> str:
+    # Small models: two threads wait for each other where others use the cores.
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=600,
-                          check=False)
+                          check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
