@@ -1,5 +1,6 @@
 """Store pruned models packed (a bitmap and its values) and run them so."""
 
+from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.decoder import Decoder
 from neurosparse.sparse.description import is_packed
 from neurosparse.sparse.experts import SparseExperts
@@ -17,6 +18,8 @@ __all__ = [
     "PackedMatrix",
     "SparseExperts",
     "SparseLinear",
+    "convert_bitmask",
+    "is_bitmask",
     "is_packed",
     "load",
     "pack",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from neurosparse.errors import FormatError, InputError
 from neurosparse.files import read_json
 from neurosparse.models.quiet import quiet
+from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.description import METHOD, read_description
 from neurosparse.sparse.writer import INDEX
 
@@ -42,7 +44,9 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
     Parameters
     ----------
     folder
-        What ``save``, ``CheckpointWriter`` or ``save_pretrained`` of a loaded model wrote.
+        What ``save``, ``CheckpointWriter`` or ``save_pretrained`` of a loaded model wrote; or a
+        ``sparse-bitmask`` checkpoint of compressed-tensors, which is then written once as a packed
+        folder below the temporary directory and removed (``convert_bitmask`` keeps it).
     dtype
         Of the activations and of all parameters that are not packed: ``"float32"``,
         ``"bfloat16"``, ``"float16"``, or ``"auto"`` for as they are stored. Packed values stay as
@@ -70,6 +74,13 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
     source = Path(folder)
     if not source.is_dir():
         raise InputError(f"load {source}", found="no such folder", expected="a packed model")
+    if is_bitmask(source):
+        with tempfile.TemporaryDirectory(prefix="neurosparse-") as beside:
+            convert_bitmask(source, Path(beside) / "packed")
+            # What is mapped stays readable without its name.
+            model = load(Path(beside) / "packed", dtype=dtype, device=device)
+        model.config._name_or_path = model.name_or_path = str(source)
+        return model
     read_description(source)
     _check_files(source)
     register()
