@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from neurosparse.errors import FormatError, InputError, ModelError
@@ -199,7 +200,8 @@ def _config(source: ModelSource) -> Any:
         return AutoConfig.from_pretrained(
             str(source.path), local_files_only=True, trust_remote_code=False, **extra
         )
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, OSError, TypeError, AttributeError, RuntimeError,
+            StrictDataclassError) as error:
         raise ModelError(
             f"load {source.name}", found=_first_line(error),
             expected="an architecture that transformers knows (custom code is never run)",

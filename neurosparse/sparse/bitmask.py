@@ -8,25 +8,21 @@ tensors ``<name>.shape``, ``.compressed`` (the entries that are not zero, row af
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
 from neurosparse.errors import FormatError, InputError
 from neurosparse.files import read_json
 from neurosparse.models import find_targets, load_empty, load_tokenizer
+from neurosparse.sparse.bitmask_tensors import FORMAT, PARTS, BitmaskReader, read_matrix
 from neurosparse.sparse.headers import Entry, read_headers
 from neurosparse.sparse.kinds import kind_of
 from neurosparse.sparse.matrix import pack, packed_bytes
 from neurosparse.sparse.writer import CheckpointWriter
 
-FORMAT = "sparse-bitmask"
-PARTS = ("shape", "compressed", "bitmask", "row_offsets")
 _PLAIN = {"quant_method", "version", "sparsity_config", "quantization_status"}
 
 
@@ -85,9 +81,9 @@ def convert_bitmask(folder: str | Path, out: str | Path, *, max_shard_bytes: flo
         generation_config=getattr(model, "generation_config", None),
         max_shard_bytes=max_shard_bytes,
     ) as writer:
-        reader = _Reader(source, entries)
+        reader = BitmaskReader(source, entries)
         for name in names:
-            dense, keep = _matrix(reader, name, shapes.get(f"{name}.weight"))
+            dense, keep = read_matrix(reader, name, shapes.get(f"{name}.weight"))
             if _pays(dense, keep, values) and name in turned:
                 flip = turned[name]
                 writer.add_packed(name, pack(dense.T if flip else dense,
@@ -144,60 +140,11 @@ def _kind(entries: Mapping[str, Entry], names: list[str]) -> str:
     return kind_of(torch.empty(0, dtype=floats[0])).name
 
 
-class _Reader:
-    """Tensors of some files, one at a time."""
-
-    def __init__(self, folder: Path, entries: Mapping[str, Entry]) -> None:
-        self._folder, self._entries = folder, entries
-
-    def tensor(self, name: str) -> torch.Tensor:
-        try:
-            with safe_open(self._entries[name].file, framework="pt") as file:
-                found: torch.Tensor = file.get_tensor(name)  # type: ignore[no-untyped-call]
-                return found
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise FormatError(f"read {self._folder}", found=f"{name}: {error}",
-                              expected="safetensors", mend="Copy it again.") from error
-
-    def parts(self, name: str) -> Iterator[torch.Tensor]:
-        """In the order of ``PARTS``."""
-        return (self.tensor(f"{name}.{part}") for part in PARTS)
-
-
-def _matrix(reader: _Reader, name: str, wanted: tuple[int, ...] | None
-            ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A dense tensor and its mask, after all parts were found to fit."""
-    shape, values, bitmask, offsets = reader.parts(name)
-    whole = shape.dtype == torch.int64 and shape.ndim == 1 and 1 <= len(shape) <= 2
-    size = tuple(shape.tolist()) if whole else ()
-    if not whole or size != wanted:
-        raise _wrong(name, f"shape {size}", f"{wanted}, as config.json says")
-    rows, cols = math.prod(size[:-1]), size[-1]
-    if bitmask.dtype != torch.uint8 or bitmask.shape != (*size[:-1], -(-cols // 8)):
-        raise _wrong(name, f"a {bitmask.dtype} bitmask {tuple(bitmask.shape)}",
-                     f"uint8 {(*size[:-1], -(-cols // 8))}")
-    bits = np.unpackbits(bitmask.reshape(rows, -1).numpy(), axis=1, bitorder="little")
-    counts = bits.sum(1, dtype=np.int64)
-    if bits[:, cols:].any() or values.ndim != 1 or len(values) != int(counts.sum()):
-        raise _wrong(name, f"{int(counts.sum())} bits and {tuple(values.shape)} values",
-                     f"as many, and no bit after column {cols}")
-    starts = torch.from_numpy(np.cumsum(counts) - counts).reshape(size[:-1])
-    if not torch.equal(offsets, starts):
-        raise _wrong(name, "row_offsets that are not the sum of the bits", "their running sum")
-    keep = torch.from_numpy(bits[:, :cols].astype(bool)).reshape(size)
-    dense = torch.zeros(size, dtype=values.dtype)
-    dense[keep] = values
-    return dense, keep
-
-
 def _pays(dense: torch.Tensor, keep: torch.Tensor, values: str) -> bool:
-    return dense.ndim == 2 and packed_bytes(
-        *dense.shape, int(torch.count_nonzero(keep)), values) < dense.nbytes
-
-
-def _wrong(name: str, found: str, expected: str) -> FormatError:
-    return FormatError(f"read {name} of a {FORMAT} checkpoint", found=found, expected=expected,
-                       mend="The file was changed, or config.json is of another model.")
+    if dense.ndim != 2:
+        return False
+    rows, cols = dense.shape
+    return packed_bytes(rows, cols, int(torch.count_nonzero(keep)), values) < dense.nbytes
 
 
 def _plain(config: Any) -> Any:
