@@ -1,6 +1,6 @@
 # make demo   sets everything up in .venv and runs the main job on a real model
 # make test   sets everything up and passes the tests
-# make test-fast, make docs, make bench, make clean
+# make test-fast, make ctest-sanitize, make docs, make bench, make clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest docs bench table-budgets table-transfer clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench table-budgets table-transfer clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -77,6 +77,13 @@ doctest: setup-dev
 ctest: setup-dev
 	test -d build/ctest || $(BIN)/meson setup build/ctest --buildtype=release >/dev/null
 	$(BIN)/meson test -C build/ctest --print-errorlogs
+
+# The same under AddressSanitizer and UBSan, which stop at the first thing they find.
+ctest-sanitize: setup-dev
+	test -d build/ctest-sanitize || $(BIN)/meson setup build/ctest-sanitize \
+		--buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		$(BIN)/meson test -C build/ctest-sanitize --print-errorlogs
 
 docs: setup-dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from neurosparse.errors import FormatError, InputError, ModelError
@@ -154,9 +155,15 @@ def _calm(source: ModelSource) -> Iterator[None]:
 def _refuse_packed(source: ModelSource, config: Any) -> None:
     packing = getattr(config, "quantization_config", None)
     method = packing.get("quant_method") if isinstance(packing, dict) else None
-    if method == "neurosparse":
+    older = getattr(config, "compression_config", None)
+    places = [vars(config), *(found for found in (packing, older) if isinstance(found, dict))]
+    sparsity = next((found["sparsity_config"] for found in places if "sparsity_config" in found),
+                    None)
+    bitmask = isinstance(sparsity, dict) and sparsity.get("format") == "sparse-bitmask"
+    if method == "neurosparse" or bitmask:
+        kind = "a sparse-bitmask checkpoint" if bitmask else "a model packed by neurosparse"
         raise ModelError(
-            f"load {source.name}", found="a model packed by neurosparse", expected="a dense model",
+            f"load {source.name}", found=kind, expected="a dense model",
             mend=f"Load it with neurosparse.sparse.load({str(source.path)!r}).",
         )
 
@@ -193,7 +200,8 @@ def _config(source: ModelSource) -> Any:
         return AutoConfig.from_pretrained(
             str(source.path), local_files_only=True, trust_remote_code=False, **extra
         )
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, OSError, TypeError, AttributeError, RuntimeError,
+            StrictDataclassError) as error:
         raise ModelError(
             f"load {source.name}", found=_first_line(error),
             expected="an architecture that transformers knows (custom code is never run)",

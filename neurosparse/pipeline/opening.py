@@ -38,14 +38,14 @@ class Opened:
 
 def open_model(name: str, *, dtype: str = "float32", device: str = "cpu", stream: bool = False
                ) -> Opened:
-    """Open a packed folder, or whatever ``models.load`` takes.
+    """Open a packed folder (or an old ``sparse-bitmask`` one), or whatever ``models.load`` takes.
 
     Raises
     ------
     NeurosparseError
         As ``sparse.load`` or ``models.load``; no such device.
     """
-    if not sparse.is_packed(name):
+    if not (sparse.is_packed(name) or sparse.is_bitmask(name)):
         loaded = load(name, dtype=dtype, device=device, stream=stream)
         source = loaded.source
         return Opened(loaded.model, loaded.tokenizer, name, source.description, source.bytes, False)

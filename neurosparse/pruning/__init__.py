@@ -10,6 +10,8 @@ from neurosparse.pruning.pattern import Pattern, lowest_by_group
 from neurosparse.pruning.prune import PruneReport, prune
 from neurosparse.pruning.refit import Refit
 from neurosparse.pruning.resolve import drop_counts
+from neurosparse.pruning.round_model import RoundReport, round_model
+from neurosparse.pruning.rounding import Rounded, round_weight
 from neurosparse.pruning.statistics import InputStatistics, StatisticsByTarget
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "Pattern",
     "PruneReport",
     "Refit",
+    "RoundReport",
+    "Rounded",
     "Solver",
     "StatisticsByTarget",
     "drop_counts",
@@ -33,6 +37,8 @@ __all__ = [
     "lowest_overall",
     "masked_least_squares",
     "prune",
+    "round_model",
+    "round_weight",
     "row_counts",
     "row_order",
     "sparse_least_squares",

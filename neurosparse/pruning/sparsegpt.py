@@ -6,13 +6,13 @@ import torch
 from scipy.linalg import lapack
 
 from neurosparse.errors import InputError
+from neurosparse.pruning.columns import walk_columns
 from neurosparse.pruning.masks import lowest_by_row, lowest_overall
 from neurosparse.pruning.pattern import lowest_by_group, per_group
 from neurosparse.pruning.statistics import InputStatistics
 from neurosparse.pruning.wanda import Wanda
 
 _TRIES = 5
-_INNER = 16
 
 
 def inverse_factor(gram: torch.Tensor, damping: float) -> tuple[torch.Tensor | None, float]:
@@ -125,49 +125,44 @@ class SparseGPT(Wanda):
         return self._walk(weight.float().T.contiguous(), upper, masks).T.to(weight.dtype), note
 
     def _walk(self, w: torch.Tensor, upper: torch.Tensor, masks: _Masks) -> torch.Tensor:
-        """All blocks of columns; ``w`` of shape (in, out) is worked on in place.
-
-        Columns of the weight are rows here, so that every one is contiguous; inside a block the
-        updates are gathered once more, since products are faster than many rank-one updates.
-        """
-        block = self._block if masks.group is None else -(-self._block // masks.group) * masks.group
-        for start in range(0, len(w), block):
-            stop = min(start + block, len(w))
-            part, factor = w[start:stop], upper[start:stop, start:stop]
-            gone = masks.of_block(part, factor, start)
-            errors = torch.empty_like(part)
-            size = masks.group or _INNER
-            for first in range(0, stop - start, size):
-                last = min(first + size, stop - start)
-                own = factor[first:last, first:last]
-                now = (masks.of_group(part[first:last], own, start + first) if gone is None
-                       else gone[first:last])
-                _columns(part[first:last], own, now, errors[first:last])
-                part[last:].addmm_(factor[first:last, last:].T, errors[first:last], alpha=-1)
-            w[stop:].addmm_(upper[start:stop, stop:].T, errors, alpha=-1)
+        """All blocks of columns; ``w`` of shape (in, out) is worked on in place."""
+        size = masks.size
+        if size is None:
+            walk_columns(w, upper, masks, block=self._block)
+        else:
+            walk_columns(w, upper, masks, block=-(-self._block // size) * size, inner=size)
         return w
-
-
-def _columns(part: torch.Tensor, factor: torch.Tensor, gone: torch.Tensor, errors: torch.Tensor
-             ) -> None:
-    """Some columns (rows of ``part``) one after the other, in place."""
-    for at in range(len(part)):
-        row = part[at]
-        torch.mul(row, gone[at], out=errors[at])
-        row -= errors[at]
-        errors[at] /= factor[at, at]
-        if at + 1 < len(part):
-            part[at + 1 :].addr_(factor[at, at + 1 :], errors[at], alpha=-1)
 
 
 class _Masks:
     """Which entries go, block by block or group by group, with counts that add up exactly."""
 
-    def __init__(self, drop: int, group: int | None, shape: torch.Size,
+    def __init__(self, drop: int, size: int | None, shape: torch.Size,
                  never: torch.Tensor | None) -> None:
-        self.group, self._drop, self._done = group, drop, 0
+        self.size, self._drop, self._done = size, drop, 0
         self._columns, self._never = shape[1], never
-        self._each = per_group(shape, group, drop) if group is not None else 0
+        self._each = per_group(shape, size, drop) if size is not None else 0
+        self._gone, self._start = torch.empty(0), 0
+
+    def block(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> None:
+        """All rows of a block of columns choose together, unless groups do."""
+        if self.size is None:
+            scores = self._scores(part, factor, start)
+            count = max(self._drop * (start + len(part)) // self._columns - self._done, 0)
+            self._set(~lowest_overall(scores, count), start)
+            self._done += int(self._gone.sum())
+
+    def group(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> None:
+        """Of M neighbouring columns, row by row of the weight."""
+        if self.size is not None:
+            order = self._scores(part, factor, start).argsort(dim=0, stable=True)
+            gone = torch.zeros_like(part, dtype=torch.bool)
+            self._set(gone.scatter_(0, order[: self._each], True), start)
+
+    def column(self, row: torch.Tensor, error: torch.Tensor, at: int) -> None:
+        """What goes is the error."""
+        torch.mul(row, self._gone[at - self._start], out=error)
+        row -= error
 
     def _scores(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> torch.Tensor:
         scores = (part / torch.diagonal(factor)[:, None]).square()
@@ -175,24 +170,7 @@ class _Masks:
             scores.masked_fill_(self._never[start : start + len(part)].to(part.device), -1.0)
         return scores
 
-    def of_block(self, part: torch.Tensor, factor: torch.Tensor, start: int
-                 ) -> torch.Tensor | None:
-        """Of a block of columns, all rows together; None where groups decide."""
-        if self.group is not None:
-            return None
-        scores = self._scores(part, factor, start)
-        count = max(self._drop * (start + len(part)) // self._columns - self._done, 0)
-        gone = self._with_never(~lowest_overall(scores, count), start)
-        self._done += int(gone.sum())
-        return gone
-
-    def _with_never(self, gone: torch.Tensor, start: int) -> torch.Tensor:
-        if self._never is None:
-            return gone
-        return gone | self._never[start : start + len(gone)].to(gone.device)
-
-    def of_group(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> torch.Tensor:
-        """Of M neighbouring columns, row by row of the weight."""
-        order = self._scores(part, factor, start).argsort(dim=0, stable=True)
-        gone = torch.zeros_like(part, dtype=torch.bool).scatter_(0, order[: self._each], True)
-        return self._with_never(gone, start)
+    def _set(self, gone: torch.Tensor, start: int) -> None:
+        if self._never is not None:
+            gone = gone | self._never[start : start + len(gone)].to(gone.device)
+        self._gone, self._start = gone, start

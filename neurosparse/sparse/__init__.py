@@ -1,5 +1,6 @@
 """Store pruned models packed (a bitmap and its values) and run them so."""
 
+from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.decoder import Decoder
 from neurosparse.sparse.description import is_packed
 from neurosparse.sparse.experts import SparseExperts
@@ -22,6 +23,8 @@ __all__ = [
     "SparseExperts",
     "SparseLinear",
     "backend",
+    "convert_bitmask",
+    "is_bitmask",
     "is_packed",
     "is_two_to_four",
     "load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ def _read_header(file: Path) -> dict[str, Entry]:
         header.pop("__metadata__", None)
         entries = {name: Entry(DTYPES[item["dtype"]], tuple(map(int, item["shape"])), file)
                    for name, item in header.items()}
-        end = max((int(item["data_offsets"][1]) for item in header.values()), default=0)
+        spans = {name: tuple(map(int, item["data_offsets"])) for name, item in header.items()}
+        end = max((stop for _, stop in spans.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise FormatError(f"read {file}", found=f"a header that cannot be read ({error!r})",
                           expected="safetensors") from error
@@ -93,7 +95,22 @@ def _read_header(file: Path) -> dict[str, Entry]:
         raise FormatError(f"read {file}", found=f"{size} bytes",
                           expected=f"{8 + length + end}, as its header says",
                           mend="The file was cut: copy it again.")
+    _check_spans(file, entries, spans)
     return entries
+
+
+def _check_spans(file: Path, entries: dict[str, Entry], spans: dict[str, tuple[int, ...]]) -> None:
+    """Every tensor takes as many bytes as it has, and they follow each other without gaps."""
+    place = 0
+    for name, (begin, stop) in sorted(spans.items(), key=lambda item: item[1]):
+        entry = entries[name]
+        size = math.prod(entry.shape) * entry.dtype.itemsize
+        if begin != place or stop - begin != size or min(entry.shape, default=0) < 0:
+            raise FormatError(
+                f"read {file}", found=f"{name} of shape {entry.shape} at bytes {begin} to {stop}",
+                expected=f"{size} bytes from {place}, as the others' in its header say",
+                mend="The header was changed: copy the file again.")
+        place = stop
 
 
 def encode_header(tensors: list[tuple[str, str, tuple[int, ...], int]], alignment: int) -> bytes:

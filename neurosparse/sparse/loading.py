@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
-from neurosparse.errors import FormatError, InputError
+from neurosparse.errors import FormatError, InputError, NeurosparseError
 from neurosparse.files import read_json
 from neurosparse.models.quiet import quiet
+from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.description import METHOD, read_description
 from neurosparse.sparse.writer import INDEX
 
@@ -42,7 +48,9 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
     Parameters
     ----------
     folder
-        What ``save``, ``CheckpointWriter`` or ``save_pretrained`` of a loaded model wrote.
+        What ``save``, ``CheckpointWriter`` or ``save_pretrained`` of a loaded model wrote; or a
+        ``sparse-bitmask`` checkpoint of compressed-tensors, which is then written once as a packed
+        folder below the temporary directory and removed (``convert_bitmask`` keeps it).
     dtype
         Of the activations and of all parameters that are not packed: ``"float32"``,
         ``"bfloat16"``, ``"float16"``, or ``"auto"`` for as they are stored. Packed values stay as
@@ -70,11 +78,18 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
     source = Path(folder)
     if not source.is_dir():
         raise InputError(f"load {source}", found="no such folder", expected="a packed model")
+    if is_bitmask(source):
+        with tempfile.TemporaryDirectory(prefix="neurosparse-") as beside:
+            convert_bitmask(source, Path(beside) / "packed")
+            # What is mapped stays readable without its name.
+            model = load(Path(beside) / "packed", dtype=dtype, device=device)
+        model.config._name_or_path = model.name_or_path = str(source)
+        return model
     read_description(source)
     _check_files(source)
     register()
     target = torch.device(device)
-    with quiet():  # what it would warn of is an error of ours, below
+    with quiet(), _translated(source):  # what it would warn of is an error of ours, below
         model, found = _model_class(source).from_pretrained(
             source, dtype=name, local_files_only=True, use_safetensors=True,
             output_loading_info=True, ignore_mismatched_sizes=True,
@@ -86,6 +101,23 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
             raise FormatError(f"load {source}", found=f"{what.replace('_', ' ')}: {first} and "
                               f"{len(found[what]) - 1} more", expected="the model's own tensors")
     return model.requires_grad_(False)
+
+
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    """What transformers and safetensors say of files that are wrong, as an error of ours."""
+    try:
+        yield
+    except NeurosparseError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError,
+            SafetensorError, StrictDataclassError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        text = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise FormatError(f"load {folder}", found=f"{type(error).__name__}: {text.strip()}",
+                          expected="a configuration and weights that transformers can load",
+                          mend="The files were changed or cut: copy them again.") from error
 
 
 def _check_files(folder: Path) -> None:

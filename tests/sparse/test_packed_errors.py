@@ -176,6 +176,34 @@ def test_headers_that_are_none(folder: Path, header: bytes) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize("read", [load, from_pretrained])
+@pytest.mark.parametrize("change", [
+    lambda entry: entry["data_offsets"].__setitem__(0, entry["data_offsets"][0] + 64),
+    lambda entry: entry["shape"].__setitem__(0, entry["shape"][0] + 1),
+    lambda entry: entry["shape"].__setitem__(0, -entry["shape"][0]),
+    lambda entry: entry.update(dtype="F64"),
+])
+def test_headers_whose_tensors_overlap(folder: Path, change: Callable[[dict[str, Any]], None],
+                                       read: Callable[[Path], Any]) -> None:
+    data = (folder / WEIGHTS).read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+    change(header["model.layers.0.mlp.up_proj.values"])
+    text = json.dumps(header).encode()
+    (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
+    change_config(folder, sha256=None)
+    with pytest.raises(FormatError, match="bytes"):
+        read(folder)
+
+
+@pytest.mark.parametrize("entry", ["hidden_size", "model_type", "rms_norm_eps"])
+def test_configurations_that_transformers_refuses(folder: Path, entry: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {entry: [None]}))
+    with pytest.raises(FormatError, match="transformers"):
+        load(folder)
+
+
 @pytest.mark.parametrize(("code", "kind"), [
     (errno.ENOSPC, StorageError), (errno.EIO, OSError), (None, KeyboardInterrupt)])
 @pytest.mark.parametrize("before", [False, True])
