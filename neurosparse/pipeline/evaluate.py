@@ -77,7 +77,7 @@ def evaluate(
     begin = time.perf_counter()
     opened = open_model(name, dtype=dtype, device=device, stream=stream)
     model, tokenizer = opened.model, opened.tokenizer
-    found |= {"load_s": time.perf_counter() - begin, "bytes": opened.bytes,
+    found |= {"load_s": time.perf_counter() - begin, "bytes": opened.weights,
               "level": kernels.level(), "threads": kernels.threads()}
     if prompt is not None and not stream:
         progress("time generation", 0, 1)

@@ -22,8 +22,8 @@ class Opened:
         Of transformers; the tokenizer is None where none was saved.
     name, description
         As asked for; ``"packed bf16"``, ``"GGUF Q4_1"``, ``"safetensors bfloat16"``.
-    bytes
-        Of the files of weights.
+    weights
+        Bytes of the files of weights.
     packed
         Whether it came from a packed folder.
     """
@@ -32,7 +32,7 @@ class Opened:
     tokenizer: Any
     name: str
     description: str
-    bytes: int
+    weights: int
     packed: bool
 
 
