@@ -159,7 +159,7 @@ def _counted(source: Opened, values: str, out: str) -> PackReport:
     weights = sum(rows * cols for rows, cols, _ in shapes)
     gone = weights - sum(nnz for _, _, nnz in shapes)
     return PackReport(
-        source.name, values, out, source.description, source.bytes, weights, gone, len(shapes),
+        source.name, values, out, source.description, source.weights, weights, gone, len(shapes),
         len(pays), inside * wide, sum(packed_bytes(*shape, values) for shape in pays),
         others * wide, notes=_notes(source, values, gone))
 
