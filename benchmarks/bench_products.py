@@ -2,12 +2,12 @@
 
     python benchmarks/bench_products.py [--levels avx2 avx512 avx512vbmi2] [--json FILE]
 
-*Instructions.* One thread, matrices that stay in the second-level cache: the time between 128 and 384
-rows of 1024 columns, over the masks (64 weights each) between them, so that what a call costs by
-itself drops out. Nanoseconds a mask, the least of many calls, by level, kind, zeros and batch.
+*Instructions.* One thread, matrices that stay in the second-level cache: the time between 128 and
+384 rows of 1024 columns, over the masks (64 weights each) between them, so that what a call costs
+by itself drops out. Nanoseconds a mask, the least of many calls, by level, kind, zeros and batch.
 
-*Many rows.* 512 rows of x in bfloat16 against torch's dense bf16 product of the same shape, in turns:
-GF/s of both, counting every weight, zeros too.
+*Many rows.* 512 rows of x in bfloat16 against torch's dense bf16 product of the same shape, in
+turns: GF/s of both, counting every weight, zeros too.
 """
 
 from __future__ import annotations

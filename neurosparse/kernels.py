@@ -410,6 +410,13 @@ def compiled_decoder(sizes: dict[str, Any], layers: list[dict[str, Any]], head: 
 def check_array(
     operation: str, name: str, a: Array, dims: int, dtype: Any, shape: tuple[int, ...] | None = None
 ) -> None:
+    """Refuse an array of another type, number of dimensions or shape, or not C-contiguous.
+
+    Raises
+    ------
+    InputError
+        It names the operation and the array.
+    """
     wanted = f"{np.dtype(dtype).name}, {dims} dimensions"
     if a.dtype != dtype or a.ndim != dims:
         found = f"{name} {a.dtype.name}{list(a.shape)}"
@@ -479,6 +486,13 @@ def _kind_of(operation: str, name: str, a: Array) -> str:
 
 
 def raise_on(code: int, operation: str) -> None:
+    """Turn a code of the compiled core into an error.
+
+    Raises
+    ------
+    InputError
+        The code is not 0.
+    """
     if code:
         raise InputError(operation, found=_core.strerror(code), expected="arguments that fit")
 

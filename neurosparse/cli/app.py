@@ -103,5 +103,5 @@ def main() -> None:
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 # torch's threads spin for a millisecond after every operator, on the cores that our pool needs
-# next; some tens of microseconds do (prefill of a packed model: a quarter faster; dense: as fast).
+# next; some tens of microseconds do.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")

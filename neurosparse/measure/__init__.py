@@ -30,19 +30,17 @@ from neurosparse.measure.compare_generation import (
     compare_generation,
     using_threads,
 )
-from neurosparse.measure.core_speed import core_decode_speed
 from neurosparse.measure.curves import local_error
 from neurosparse.measure.damage import Damage, damage
 from neurosparse.measure.decode_parts import decode_parts
 from neurosparse.measure.dense_twin import dense_twin
 from neurosparse.measure.depth import DepthErrors
 from neurosparse.measure.evidence import Collector, Cost
-from neurosparse.measure.loops import CoreLoop, Loop, TorchLoop, find_loop
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
 from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
 from neurosparse.measure.replay import Replay
-from neurosparse.measure.timing import GenerationSpeed, generation_speed, python_share
+from neurosparse.measure.timing import GenerationSpeed, generation_speed, loop_speed, python_share
 from neurosparse.measure.turns import Spread, Summary, Turn, summarise
 
 __all__ = [
@@ -50,7 +48,6 @@ __all__ = [
     "Accuracy",
     "ChoiceItem",
     "Collector",
-    "CoreLoop",
     "Cost",
     "CurvesCollector",
     "Damage",
@@ -61,7 +58,6 @@ __all__ = [
     "GainsCollector",
     "GenerationComparison",
     "GenerationSpeed",
-    "Loop",
     "LsaCollector",
     "OwlCollector",
     "Perplexity",
@@ -78,21 +74,19 @@ __all__ = [
     "SpectraCollector",
     "Spread",
     "Summary",
-    "TorchLoop",
     "Turn",
     "accuracy",
     "choice_accuracy",
     "choice_items",
     "compare_generation",
-    "core_decode_speed",
     "damage",
     "decode_bytes",
     "decode_parts",
     "dense_twin",
-    "find_loop",
     "generation_speed",
     "known_evidence",
     "local_error",
+    "loop_speed",
     "mode_edge",
     "mode_of",
     "paired_counts",

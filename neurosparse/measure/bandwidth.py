@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 
-from neurosparse.measure.timing import settle
+from neurosparse.models.placement import settle
 
 # Readings further apart than this are two modes, not the noise of one.
 _APART = 1.35

@@ -17,10 +17,10 @@ from neurosparse.errors import InputError
 from neurosparse.measure.bandwidth import ReadProbe
 from neurosparse.measure.bytes_moved import decode_bytes
 from neurosparse.measure.decode_parts import decode_parts
-from neurosparse.measure.loops import CoreLoop, Loop, find_loop
 from neurosparse.measure.timing import python_share
 from neurosparse.measure.turns import Summary, Turn, summarise
 from neurosparse.progress import Progress, silent
+from neurosparse.sparse import Decoder, Loop, find_loop
 
 _PARTS = 8
 
@@ -179,7 +179,7 @@ def _writers(models: dict[str, nn.Module], prompt: torch.Tensor, positions: int,
 
 def _parts(writer: _Writer, model: nn.Module, prompt: torch.Tensor) -> dict[str, float]:
     """Seconds of a step by part, and the share that is Python's."""
-    if not isinstance(writer.loop, CoreLoop):
+    if not isinstance(writer.loop, Decoder):
         return {**decode_parts(model, prompt), "python": python_share(model, prompt)}
     before = writer.loop.spent
     whole = sum(writer.decode(_PARTS))
@@ -193,7 +193,7 @@ def _parts(writer: _Writer, model: nn.Module, prompt: torch.Tensor) -> dict[str,
 
 def _moved(writer: _Writer, model: nn.Module) -> dict[str, int]:
     found = decode_bytes(model)
-    if isinstance(writer.loop, CoreLoop):  # its own copies of what is dense, perhaps shorter
+    if isinstance(writer.loop, Decoder):  # its own copies of what is dense, perhaps shorter
         dense = writer.loop.nbytes - found["packed"] - writer.loop.head_bytes
         found |= {"head": writer.loop.head_bytes, "dense": max(dense, 0)}
         found["all"] = found["packed"] + found["head"] + found["dense"]

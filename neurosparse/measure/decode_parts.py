@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from neurosparse.measure.timing import decode_step, settle
 from neurosparse.models import find_blocks
 from neurosparse.models.linears import fused_experts, is_linear
-from neurosparse.sparse import SparseExperts
+from neurosparse.models.placement import settle
+from neurosparse.sparse import SparseExperts, TorchLoop
 from neurosparse.sparse.rows import PackedRows
 
 
@@ -37,13 +37,13 @@ def decode_parts(model: nn.Module, prompt: torch.Tensor, *, steps: int = 8) -> d
     """
     spent: dict[str, float] = {}
     found: dict[str, list[float]] = {"linears": [], "head": [], "rest": [], "all": []}
-    with torch.inference_mode(), _watched(model, spent):
-        out = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
-        token, cache = out.logits[:, -1:].argmax(-1), out.past_key_values
+    with _watched(model, spent):
+        loop = TorchLoop(model)
+        token = int(loop.prefill(prompt).argmax())
         for step in range(steps + 1):
             spent.update(linears=0.0, head=0.0)
             begin = time.perf_counter()
-            token = decode_step(model, token, cache)
+            token = int(loop.step(token).argmax())
             whole = time.perf_counter() - begin
             if step:
                 rest = whole - spent["linears"] - spent["head"]

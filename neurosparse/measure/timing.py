@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from neurosparse.errors import InputError
+from neurosparse.sparse import Loop, TorchLoop
 
-LOOP = "neurosparse greedy loop: transformers forward with its KV cache, one token a step, batch 1"
-
+WARM_STEPS = 4
 
 @dataclass(frozen=True)
 class GenerationSpeed:
@@ -32,20 +32,39 @@ class GenerationSpeed:
     decode: float
     prompt: int
     steps: int
-    loop: str = LOOP
+    loop: str
 
 
 def generation_speed(model: nn.Module, prompt: torch.Tensor, *, steps: int = 48, repeats: int = 3
                      ) -> GenerationSpeed:
-    """Time prefill and greedy decoding.
+    """Time prefill and greedy decoding in transformers' loop.
 
     Parameters
     ----------
     model
         Causal language model, dense or packed.
+    prompt, steps, repeats
+        As in ``loop_speed``.
+
+    Raises
+    ------
+    InputError
+        The prompt is empty or not a batch of one.
+    """
+    return loop_speed(TorchLoop(model), prompt, steps=steps, repeats=repeats)
+
+
+def loop_speed(loop: Loop, prompt: torch.Tensor, *, steps: int = 48, repeats: int = 3
+               ) -> GenerationSpeed:
+    """Time prefill and greedy decoding in a loop.
+
+    Parameters
+    ----------
+    loop
+        From ``sparse.find_loop``, with room for the prompt, the steps and four more.
     prompt : int64 tensor of shape (1, length)
     steps
-        Tokens to write.
+        Tokens to write; four before them warm up.
     repeats
         Prefills; the median is reported. The first, which warms caches up, is not counted.
 
@@ -57,54 +76,26 @@ def generation_speed(model: nn.Module, prompt: torch.Tensor, *, steps: int = 48,
     if prompt.ndim != 2 or prompt.shape[0] != 1 or prompt.shape[1] < 1:
         raise InputError("time generation", found=f"a prompt of shape {tuple(prompt.shape)}",
                          expected="(1, length)")
-    reads, writes = [], []
-    with torch.inference_mode():
-        for turn in range(repeats + 1):
-            begin = time.perf_counter()
-            out = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
-            settle(out.logits)
-            if turn:
-                reads.append(time.perf_counter() - begin)
-        token, cache = out.logits[:, -1:].argmax(-1), out.past_key_values
-        for step in range(steps + 4):
-            begin = time.perf_counter()
-            token = decode_step(model, token, cache)
-            if step >= 4:
-                writes.append(time.perf_counter() - begin)
+    reads, writes, token = [], [], 0
+    for turn in range(repeats + 1):
+        begin = time.perf_counter()
+        token = int(loop.prefill(prompt).argmax())
+        if turn:
+            reads.append(time.perf_counter() - begin)
+    for step in range(steps + WARM_STEPS):
+        begin = time.perf_counter()
+        token = int(loop.step(token).argmax())
+        if step >= WARM_STEPS:
+            writes.append(time.perf_counter() - begin)
     return GenerationSpeed(
         prefill=prompt.shape[1] / statistics.median(reads),
         decode=1 / statistics.median(writes),
-        prompt=prompt.shape[1], steps=steps,
+        prompt=prompt.shape[1], steps=steps, loop=loop.about,
     )
 
 
-def settle(tensor: torch.Tensor) -> None:
-    """Wait until a tensor's device has computed it."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)
-
-
-def decode_step(model: nn.Module, token: torch.Tensor, cache: object) -> torch.Tensor:
-    """Write one token greedily.
-
-    Parameters
-    ----------
-    token : int64 tensor of shape (1, 1)
-    cache
-        Of what was read before; the token is added to it.
-
-    Returns
-    -------
-    int64 tensor of shape (1, 1)
-    """
-    out = model(input_ids=token, past_key_values=cache, use_cache=True)
-    chosen: torch.Tensor = out.logits[:, -1:].argmax(-1)
-    settle(chosen)
-    return chosen
-
-
 def python_share(model: nn.Module, prompt: torch.Tensor, *, steps: int = 6) -> float:
-    """Share of decode time spent outside torch's operators, in [0, 1].
+    """Share of decode time in transformers' loop outside torch's operators, in [0, 1].
 
     The kernels of packed linears are operators. From a run of some steps under torch's profiler,
     which adds to both parts and takes some hundred megabytes: measure memory before.
@@ -117,14 +108,13 @@ def python_share(model: nn.Module, prompt: torch.Tensor, *, steps: int = 6) -> f
     steps
         Tokens to write.
     """
-    with torch.inference_mode():
-        out = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
-        token, cache = out.logits[:, -1:].argmax(-1), out.past_key_values
-        token = decode_step(model, token, cache)
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
-            begin = time.perf_counter()
-            for _ in range(steps):
-                token = decode_step(model, token, cache)
-            wall = time.perf_counter() - begin
+    loop = TorchLoop(model)
+    token = int(loop.prefill(prompt).argmax())
+    token = int(loop.step(token).argmax())
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        begin = time.perf_counter()
+        for _ in range(steps):
+            token = int(loop.step(token).argmax())
+        wall = time.perf_counter() - begin
     inside = sum(event.self_cpu_time_total for event in seen.key_averages()) * 1e-6
     return float(min(max(1 - inside / wall, 0.0), 1.0))

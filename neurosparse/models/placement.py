@@ -38,3 +38,9 @@ def moved(value: Any, device: torch.device) -> Any:
     if type(value) in (tuple, list):
         return type(value)(moved(inner, device) for inner in value)
     return value
+
+
+def settle(tensor: torch.Tensor) -> None:
+    """Wait until a tensor's device has computed it."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)

@@ -24,15 +24,17 @@ from neurosparse.measure import (
     ChoiceItem,
     ReadProbe,
     choice_accuracy,
-    core_decode_speed,
     decode_bytes,
     generation_speed,
+    loop_speed,
     perplexity,
     python_share,
 )
+from neurosparse.measure.timing import WARM_STEPS
 from neurosparse.pipeline.opening import open_model
 from neurosparse.progress import Progress, silent
 from neurosparse.records import peak_memory
+from neurosparse.sparse import Decoder, find_loop
 
 PROMPT = "The history of mathematics"
 
@@ -90,7 +92,7 @@ def evaluate(
     found["peak_memory_bytes"] = peak_memory()
     if prompt is not None and not stream:
         # After the peak was read: decoder, probe and profiler take memory of their own.
-        found["core_decode_tokens_per_s"] = core_decode_speed(model, prompt.to(device))
+        found["core_decode_tokens_per_s"] = _core_decode(model, prompt.to(device), speed.steps)
         found["memory_bytes_per_s"] = ReadProbe(device=device).read()
         found["decode_bytes"] = decode_bytes(model)["all"]
         found["decode_python_share"] = python_share(model, prompt.to(device))
@@ -105,6 +107,14 @@ def evaluate(
         right = choice_accuracy(model, tokenizer, choices, progress=progress)
         found |= {"accuracy": right.value, "accuracy_stderr": right.stderr, "items": len(choices)}
     return found
+
+
+def _core_decode(model: Any, prompt: torch.Tensor, steps: int) -> float | None:
+    """Tokens a second in the compiled decoder; None where it does not take the model."""
+    loop = find_loop(model, prompt.shape[1] + steps + WARM_STEPS)
+    if not isinstance(loop, Decoder):
+        return None
+    return loop_speed(loop, prompt, steps=steps, repeats=1).decode
 
 
 def write_sample(model: Any, tokenizer: Any, *, prompt: str = PROMPT, tokens: int = 40

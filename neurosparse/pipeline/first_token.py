@@ -13,11 +13,10 @@ import torch
 
 from neurosparse.errors import NeurosparseError
 from neurosparse.measure import using_threads
-from neurosparse.measure.timing import decode_step, settle
 from neurosparse.models import resolve
 from neurosparse.pipeline.opening import open_model
 from neurosparse.records import peak_memory
-from neurosparse.sparse import is_packed
+from neurosparse.sparse import TorchLoop, is_packed
 from neurosparse.sparse.description import read_description
 from neurosparse.sparse.headers import check_hashes
 
@@ -56,16 +55,15 @@ def first_token(name: str, prompt: torch.Tensor, *, dtype: str = "bfloat16",
         begin = time.perf_counter()
         check_hashes(files, known)
         hashing = time.perf_counter() - begin
-    with using_threads(threads), torch.inference_mode():
+    with using_threads(threads):
         begin = time.perf_counter()
         model = open_model(name, dtype=dtype, device=device).model
         loaded = time.perf_counter()
-        out = model(input_ids=prompt.to(device), use_cache=True, logits_to_keep=1)
-        token = out.logits[:, -1:].argmax(-1)
-        settle(token)
+        loop = TorchLoop(model)
+        token = int(loop.prefill(prompt).argmax())
         finished = time.perf_counter()
         for _ in range(_STEPS):
-            token = decode_step(model, token, out.past_key_values)
+            token = int(loop.step(token).argmax())
     return {"hash_s": hashing, "load_s": max(loaded - begin - hashing, 0.0),
             "prompt_s": finished - loaded, "first_token_s": finished - begin,
             "peak_memory_bytes": peak_memory(), "libraries_memory_bytes": libraries}

@@ -11,7 +11,7 @@ import torch
 from transformers import TextStreamer
 
 from neurosparse.errors import InputError, ModelError
-from neurosparse.measure.loops import find_loop
+from neurosparse.sparse import find_loop
 
 Say = Callable[[str], None]
 
@@ -81,7 +81,7 @@ def generate(
     chat
         Put the prompt into the tokenizer's chat template; by default where there is one.
     loop
-        ``"core"``, ``"torch"`` or ``"auto"``: see ``measure.find_loop``.
+        ``"core"``, ``"torch"`` or ``"auto"``: see ``sparse.find_loop``.
     say
         Called with every piece of text as it comes.
 

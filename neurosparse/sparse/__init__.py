@@ -7,6 +7,7 @@ from neurosparse.sparse.experts import SparseExperts
 from neurosparse.sparse.kinds import VALUES
 from neurosparse.sparse.linear import SparseLinear
 from neurosparse.sparse.loading import load, register
+from neurosparse.sparse.loops import Loop, TorchLoop, find_loop
 from neurosparse.sparse.matrix import PackedMatrix, pack, packed_bytes, unpack
 from neurosparse.sparse.on_gpu import Backend, backend
 from neurosparse.sparse.saving import save
@@ -19,11 +20,14 @@ __all__ = [
     "Backend",
     "CheckpointWriter",
     "Decoder",
+    "Loop",
     "PackedMatrix",
     "SparseExperts",
     "SparseLinear",
+    "TorchLoop",
     "backend",
     "convert_bitmask",
+    "find_loop",
     "is_bitmask",
     "is_packed",
     "is_two_to_four",

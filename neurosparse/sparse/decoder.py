@@ -52,6 +52,8 @@ class Decoder:
         The model has other parts, or other logits: it is not of this family.
     """
 
+    about = "core loop: one compiled call a token, products in tile order, batch 1"
+
     def __init__(self, model: Any, *, positions: int = 2048, head: str = "auto",
                  check: bool = True) -> None:
         if head not in HEADS:

@@ -154,7 +154,7 @@ def test_both_loops_write_the_same(loop: str) -> None:
     model = tiny_model()
     prompt = torch.arange(3, 12)[None]
     wanted = model.generate(prompt, max_new_tokens=6, do_sample=False, eos_token_id=None)[0, 9:]
-    found = ns.measure.find_loop(model, 16, loop)
+    found = ns.sparse.find_loop(model, 16, loop)
     tokens = [int(found.prefill(prompt).argmax())]
     for _ in range(5):
         tokens.append(int(found.step(tokens[-1]).argmax()))
@@ -162,19 +162,19 @@ def test_both_loops_write_the_same(loop: str) -> None:
 
 
 def test_a_model_of_another_family_takes_the_torch_loop() -> None:
-    assert isinstance(ns.measure.find_loop(_mixture(), 16), ns.measure.TorchLoop)
+    assert isinstance(ns.sparse.find_loop(_mixture(), 16), ns.sparse.TorchLoop)
     with pytest.raises(ns.errors.ModelError):
-        ns.measure.find_loop(_mixture(), 16, "core")
+        ns.sparse.find_loop(_mixture(), 16, "core")
     with pytest.raises(InputError, match="fast"):
-        ns.measure.find_loop(tiny_model(), 16, "fast")
+        ns.sparse.find_loop(tiny_model(), 16, "fast")
 
 
 def test_a_dense_model_that_memory_holds_only_once_is_not_copied(
     monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ns.measure.loops, "_free_memory", lambda: 1000.0)
-    assert isinstance(ns.measure.find_loop(tiny_model(), 16), ns.measure.TorchLoop)
-    assert isinstance(ns.measure.find_loop(tiny_model(), 16, "core"), ns.measure.CoreLoop)
+    monkeypatch.setattr(ns.sparse.loops, "_free_memory", lambda: 1000.0)
+    assert isinstance(ns.sparse.find_loop(tiny_model(), 16), ns.sparse.TorchLoop)
+    assert isinstance(ns.sparse.find_loop(tiny_model(), 16, "core"), ns.sparse.Decoder)
 
 
 def test_the_torch_loop_can_be_asked_for() -> None:

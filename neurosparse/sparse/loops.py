@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from neurosparse.errors import InputError, NeurosparseError
-from neurosparse.sparse import Decoder
+from neurosparse.models.placement import settle
+from neurosparse.sparse.decoder import Decoder
 
 LOOPS = ("auto", "core", "torch")
 
@@ -43,7 +44,7 @@ class TorchLoop:
     def prefill(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (vocabulary,) after a prompt (1, length)."""
         self._cache = None
-        return self._forward(tokens.reshape(1, -1))
+        return self._forward(tokens.reshape(1, -1).to(self.model.device))
 
     def step(self, token: int) -> torch.Tensor:
         """Logits (vocabulary,) after one token more."""
@@ -55,15 +56,8 @@ class TorchLoop:
                              logits_to_keep=1)
             self._cache = out.past_key_values
             logits: torch.Tensor = out.logits[0, -1]
-            if logits.is_cuda:
-                torch.cuda.synchronize(logits.device)
+            settle(logits)
             return logits
-
-
-class CoreLoop(Decoder):
-    """``sparse.Decoder``."""
-
-    about = "core loop: one compiled call a token, products in tile order, batch 1"
 
 
 def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
@@ -90,7 +84,7 @@ def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
     if loop == "torch" or (loop == "auto" and not _suits_core(model)):
         return TorchLoop(model)
     try:
-        return CoreLoop(model, positions=positions)
+        return Decoder(model, positions=positions)
     except NeurosparseError:
         if loop == "core":
             raise
