@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -189,20 +190,33 @@ def show(table: dict[str, Any], windows: int) -> None:
             print(f"  {rule:<22}" + " ".join(cells))
 
 
-def main() -> None:
-    """Parse, measure, show."""
-    parser = argparse.ArgumentParser(description=__doc__,
+def table_parser(about: str, rules: Iterable[str], windows: int, out: str
+                 ) -> argparse.ArgumentParser:
+    """The arguments that both tables take."""
+    parser = argparse.ArgumentParser(description=about,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--rules", nargs="+", default=list(RULES))
-    parser.add_argument("--sparsities", nargs="+", type=float, default=list(SPARSITIES))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--windows", type=int, default=64)
+    parser.add_argument("--rules", nargs="+", default=list(rules))
+    parser.add_argument("--windows", type=int, default=windows)
     parser.add_argument("--calibration", type=int, default=32)
-    parser.add_argument("--out", default="docs/measured/table_budgets")
+    parser.add_argument("--out", default=out)
     parser.add_argument("--profiles", default="build/table-budgets")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--quick", action="store_true")
+    return parser
+
+
+def rows_in(folder: str) -> dict[str, Any]:
+    """All rows that were measured, of every model."""
+    files = sorted(Path(folder).glob("*.json"))
+    return {key: row for file in files for key, row in json.loads(file.read_text()).items()}
+
+
+def main() -> None:
+    """Parse, measure, show."""
+    parser = table_parser(__doc__ or "", RULES, 64, "docs/measured/table_budgets")
+    parser.add_argument("--sparsities", nargs="+", type=float, default=list(SPARSITIES))
+    parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.windows, arguments.calibration, arguments.seeds = 2, 2, 1
@@ -211,9 +225,7 @@ def main() -> None:
         arguments.out = arguments.profiles = "build/table-budgets-quick"
     if not arguments.show:
         run(arguments)
-    files = sorted(Path(arguments.out).glob("*.json"))
-    show({key: row for file in files for key, row in json.loads(file.read_text()).items()},
-         arguments.windows)
+    show(rows_in(arguments.out), arguments.windows)
 
 
 if __name__ == "__main__":

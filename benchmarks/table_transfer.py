@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from table_budgets import MODELS, Bench, budget_of, profile_of
+from table_budgets import MODELS, Bench, budget_of, profile_of, rows_in, table_parser
 
 import neurosparse as ns
 from neurosparse.files import write_json
@@ -99,19 +99,10 @@ def show(table: dict[str, Any]) -> None:
 
 def main() -> None:
     """Parse, measure, show."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--rules", nargs="+", default=list(RULES))
+    parser = table_parser(__doc__ or "", RULES, 32, "docs/measured/table_transfer")
     parser.add_argument("--sparsity", type=float, default=0.6)
-    parser.add_argument("--windows", type=int, default=32)
     parser.add_argument("--choices", type=int, default=500)
-    parser.add_argument("--calibration", type=int, default=32)
-    parser.add_argument("--out", default="docs/measured/table_transfer")
     parser.add_argument("--table", default="docs/measured/table_budgets")
-    parser.add_argument("--profiles", default="build/table-budgets")
-    parser.add_argument("--show", action="store_true")
-    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.windows, arguments.choices, arguments.calibration = 2, 4, 2
@@ -119,8 +110,7 @@ def main() -> None:
         arguments.out = arguments.profiles = "build/table-transfer-quick"
     if not arguments.show:
         run(arguments)
-    files = sorted(Path(arguments.out).glob("*.json"))
-    show({key: row for file in files for key, row in json.loads(file.read_text()).items()})
+    show(rows_in(arguments.out))
 
 
 if __name__ == "__main__":
