@@ -14,6 +14,7 @@ from neurosparse._version import __version__
 
 if TYPE_CHECKING:
     from neurosparse import (
+        adaptation,
         budgets,
         dynamics,
         lyapunov,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NeurosparseError",
     "__version__",
+    "adaptation",
     "budgets",
     "compress",
     "dynamics",
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 _ROOMS = (
-    "budgets", "dynamics", "lyapunov", "meanfield", "measure", "models", "pipeline", "pruning",
+    "adaptation", "budgets", "dynamics", "lyapunov", "meanfield", "measure", "models", "pipeline", "pruning",
     "report", "sparse", "sweeps",
 )  # fmt: skip
 _NAMES = {

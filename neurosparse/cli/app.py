@@ -11,6 +11,7 @@ import typer
 
 from neurosparse import __version__
 from neurosparse.cli import (
+    adapt,
     allocate,
     bench,
     compress,
@@ -38,6 +39,7 @@ app.command("compress")(compress.command)
 app.command("profile")(profile.command)
 app.command("allocate")(allocate.command)
 app.command("prune")(prune.command)
+app.command("adapt")(adapt.command)
 app.command("pack")(pack.command)
 app.command("generate")(generate.command)
 app.command("bench")(bench.command)

@@ -1,5 +1,6 @@
 """The main job, end to end."""
 
+from neurosparse.pipeline.adapt_step import AdaptOptions, adapt_cost, adapt_step
 from neurosparse.pipeline.evaluate import evaluate
 from neurosparse.pipeline.generate import Generated, generate
 from neurosparse.pipeline.goals import Goal, sparsity_for_goal
@@ -18,6 +19,7 @@ from neurosparse.pipeline.steps import (
 from neurosparse.pipeline.values import convert_values
 
 __all__ = [
+    "AdaptOptions",
     "CompressOptions",
     "CompressResult",
     "Generated",
@@ -26,6 +28,8 @@ __all__ = [
     "PackReport",
     "Plan",
     "StepOptions",
+    "adapt_cost",
+    "adapt_step",
     "compress",
     "convert_values",
     "evaluate",

@@ -68,7 +68,7 @@ def plan(options: CompressOptions) -> Plan:
     blocks = find_blocks(model)
     inside = sum(p.numel() for block in blocks.modules for p in block.parameters())
     width = model.config.get_text_config().hidden_size  # type: ignore[union-attr, operator]
-    speed = _flops()
+    speed = matmul_speed()
     tokens = options.windows * options.window_length
     forward = 2 * inside * tokens / speed
     reports = 2 * total * options.report_windows * options.window_length / speed
@@ -109,7 +109,7 @@ def plan(options: CompressOptions) -> Plan:
     )
 
 
-def _flops() -> float:
+def matmul_speed() -> float:
     """Floating point operations a second of a float32 product, measured for about 0.1 s."""
     generator = torch.Generator().manual_seed(0)
     matrix = torch.rand(1024, 1024, generator=generator)

@@ -9,6 +9,7 @@ import torch
 from neurosparse.errors import InputError
 from neurosparse.pruning.masks import lowest_by_row
 from neurosparse.pruning.methods import Method, has_mask, is_solver
+from neurosparse.pruning.nested import lowest_beyond
 from neurosparse.pruning.pattern import lowest_by_group
 from neurosparse.pruning.statistics import InputStatistics
 
@@ -61,5 +62,7 @@ def prune_linear(weight: torch.Tensor, seen: InputStatistics | None, drop: int, 
                              mend="It would swap zeros back in; use wanda or ria.")
         keep = method.mask(weight, seen, drop)
     else:
-        keep = lowest_by_row(method.scores(weight, seen), drop)
+        scores = method.scores(weight, seen)
+        keep = (lowest_beyond(scores, drop, weight == 0) if shape.keep_zeros
+                else lowest_by_row(scores, drop))
     return weight.masked_fill(~keep, 0.0), None

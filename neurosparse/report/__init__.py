@@ -1,5 +1,6 @@
 """Show what a run did: one HTML page, and its figures by themselves. From files alone, no torch."""
 
+from neurosparse.report.figure_adaptation import adaptation
 from neurosparse.report.figure_autocovariance import autocovariance
 from neurosparse.report.figure_budgets import budgets
 from neurosparse.report.figure_curves import curves
@@ -13,6 +14,7 @@ from neurosparse.report.figure_two_time import two_time
 from neurosparse.report.page import write
 
 __all__ = [
+    "adaptation",
     "autocovariance",
     "budgets",
     "curves",

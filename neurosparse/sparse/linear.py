@@ -60,6 +60,11 @@ class SparseLinear(PackedRows):
         """A layer that shares memory with a packed matrix."""
         return cls(packed, bias)
 
+    @property
+    def qweight(self) -> torch.Tensor:
+        """The values, under the name by which PEFT finds the device of a layer without weight."""
+        return self.values
+
     def dense_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of the weight that the packed buffers stand for, by its name."""
         shape = (self.rows, self.cols)

@@ -1,0 +1,42 @@
+"""Masks that take more away from what is sparse already."""
+
+from __future__ import annotations
+
+import torch
+
+from neurosparse.pruning.masks import row_counts
+
+
+def lowest_beyond(scores: torch.Tensor, drop: int, gone: torch.Tensor) -> torch.Tensor:
+    """Keep-mask that drops what is gone and then the lowest scores of every row.
+
+    Rows drop equally many where they can; one that lacks more than its share already is made up
+    for by the others, so that the count is exact.
+
+    Parameters
+    ----------
+    scores : tensor of shape (rows, columns)
+    drop
+        Entries to drop in the whole matrix, those that are gone included; exactly, unless more
+        are gone already, which then stay gone.
+    gone : bool tensor of shape (rows, columns)
+
+    Returns
+    -------
+    keep : bool tensor of shape (rows, columns)
+    """
+    least = gone.sum(1).cpu()
+    rows, columns = scores.shape
+    counts = torch.maximum(row_counts(rows, columns, drop), least)
+    excess = int(counts.sum()) - drop
+    while excess > 0 and bool((counts > least).any()):
+        free = torch.nonzero(counts > least).flatten()
+        # From the rows that drop most, the first of them where several do.
+        order = free[torch.argsort(counts[free], descending=True, stable=True)]
+        give = order[:excess]
+        counts[give] -= 1
+        excess -= len(give)
+    ordered = torch.argsort(scores.masked_fill(gone, -torch.inf), dim=1, stable=True)
+    place = torch.arange(scores.shape[1], device=scores.device).expand_as(ordered)
+    rank = torch.empty_like(ordered).scatter_(1, ordered, place)
+    return rank >= counts.to(scores.device)[:, None]

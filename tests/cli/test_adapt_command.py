@@ -1,0 +1,90 @@
+"""``neurosparse adapt`` from the shell to a packed model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_runner import interrupted, refused, run
+from tiny import tiny_model, tiny_text, write_tiny
+
+import neurosparse as ns
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    write_tiny(tmp_path / "model", blocks=2)
+    lines = [json.dumps({"text": part}) for part in tiny_text(6000).split("\n\n")]
+    (tmp_path / "own.jsonl").write_text("\n".join(lines))
+    return tmp_path
+
+
+def _command(place: Path, *more: str) -> list[str]:
+    return ["adapt", str(place / "model"), "--sparsity", "0.7", "--steps", "2", "--data",
+            str(place / "own.jsonl"), "--window-length", "32", "--windows", "8", "--rank", "4",
+            "--out", str(place / "out"), "--values", "fp32", *more]
+
+
+def test_ends_in_a_packed_model(place: Path) -> None:
+    done = run(*_command(place, "--json"))
+    assert done.code == 0, done.err
+    found = done.json
+    assert abs(found["sparsity"] - 0.7) < 1e-4 and len(found["steps"]) == 2
+    out = place / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "model", "run.json", "steps.json", "losses.jsonl", "adaptation.png"}
+    model = ns.sparse.load(out / "model")
+    kept = sum(module.nnz for module in model.modules() if hasattr(module, "nnz"))
+    total = sum(m.rows * m.cols for m in model.modules() if hasattr(m, "nnz"))
+    assert abs(1 - kept / total - 0.7) < 1e-4
+    lines = [json.loads(line) for line in (out / "losses.jsonl").read_text().splitlines()]
+    assert [one["step"] for one in lines] == list(range(1, len(lines) + 1))
+    again = run(*_command(place))
+    refused(again, "--overwrite")
+
+
+def test_table_and_dry_run(place: Path) -> None:
+    dry = run(*_command(place, "--dry-run"))
+    assert dry.code == 0 and "Nothing was run" in dry.out
+    assert not (place / "out").exists()
+    done = run(*_command(place, "--update", "values", "--rule", "propagation", "--distill", "1"))
+    assert done.code == 0, done.err
+    assert "not learnt from" in done.out and "70.00%" in done.out
+
+
+def test_interrupted_and_resumed(place: Path) -> None:
+    """Ctrl-C in the middle of learning; the resumed run ends as an undisturbed one."""
+    whole = run(*_command(place, "--json"))
+    (place / "out").rename(place / "whole")
+    cut = interrupted(*_command(place), after="learn at 61")
+    assert cut.code == 130 and "--resume" in cut.err
+    refused(run(*_command(place)), "unfinished work", "--resume")
+    done = run(*_command(place, "--resume", "--json"))
+    assert done.code == 0, done.err
+    assert done.json["adapted"] == whole.json["adapted"]
+    assert not (place / "out" / ".work").exists()
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (("--ranks", "damage"), "rule 'propagation'"),
+    (("--distill", "2"), "distill in [0, 1]"),
+    (("--windows", "0"), "windows"),
+    (("--data", "nothing.jsonl"), "no such file"),
+    (("--sparsity", "1.5"), "sparsity"),
+    (("--steps", "200"), "at least one batch a step"),
+])
+def test_bad_input(place: Path, more: tuple[str, ...], said: str) -> None:
+    refused(run(*_command(place, *more)), said)
+
+
+def test_records_without_text_are_refused(place: Path) -> None:
+    (place / "own.jsonl").write_text('{"number": 3}\n')
+    refused(run(*_command(place)), "without a text field")
+
+
+def test_packed_models_are_refused_with_a_way(place: Path) -> None:
+    ns.sparse.save(tiny_model(), place / "packed")
+    command = _command(place)
+    command[1] = str(place / "packed")
+    refused(run(*command), "packed", "MaskedLoraConfig")
