@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench table-budgets table-transfer clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench table-budgets table-losa table-transfer clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -94,6 +94,9 @@ bench: setup-dev
 # Hours on two cores; every finished row is kept.
 table-budgets: setup-dev
 	$(BIN)/python benchmarks/table_budgets.py
+
+table-losa: setup-dev
+	$(BIN)/python benchmarks/table_losa.py
 
 table-transfer: setup-dev
 	$(BIN)/python benchmarks/table_transfer.py

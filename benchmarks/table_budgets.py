@@ -125,7 +125,10 @@ def budget_of(bench: Bench, found: ns.budgets.Profile, rule: str, sparsity: floa
     """Budget of a row; ATP's needs its grid, once for seed 0."""
     if rule != "arithmetic":
         name, _, step = rule.partition(" + ")[0].partition(" ")
-        return allocate(found, sparsity, rule=name, **({"step": step} if step else {}))
+        options: dict[str, Any] = {"step": step} if step else {}
+        if name == "propagation" and " + " in rule:
+            options["compensated"] = True
+        return allocate(found, sparsity, rule=name, **options)
     key = f"{bench.name}|grid|{sparsity}"
     grid = table.setdefault(key, {})
     for step in GRID:

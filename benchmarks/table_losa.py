@@ -36,7 +36,7 @@ from neurosparse.measure.choice import choice_accuracy
 from neurosparse.measure.choice_items import choice_items
 
 SPARSITY, LENGTH, PRUNES, REPORTS = 0.7, 512, 32, 16
-RATE, RATE_VALUES = 2e-3, 2e-4
+RATE, RATE_VALUES = 5e-3, 2e-4
 OURS: dict[str, Any] = {"rule": "propagation", "refit": 0.3, "ranks": "damage", "steps": 1}
 DISTILLED = {"distill": 1.0}
 # What losa() is asked for, the part for TrainOptions under "train".
@@ -123,7 +123,8 @@ def change(bench: Bench, row: str, seed: int, quick: bool) -> dict[str, Any]:
         wanted: list[Any] = [ns.measure.PropagationCollector(SPARSITY)] if ours else []
         found = (ns.measure.profile(bench.model, bench.prunes, evidence=wanted) if ours
                  else ns.measure.sizes_only(bench.model))
-        budget = ns.budgets.allocate(found, SPARSITY, rule=rule)
+        budget = ns.budgets.allocate(found, SPARSITY, rule=rule,
+                                     **({"compensated": True} if ours else {}))
         ns.pruning.prune(bench.model, budget, bench.prunes,
                          refit=ns.pruning.Refit() if ours else None)
         if "LoRA" in row:
@@ -201,7 +202,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
     parser.add_argument("--tokens", nargs="+", type=int, default=[50_000])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--items", type=int, default=300, help="of the choice task")
+    parser.add_argument("--items", type=int, default=200, help="of the choice task")
     parser.add_argument("--out", default="docs/measured/losa.json")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--quick", action="store_true")

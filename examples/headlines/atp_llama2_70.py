@@ -18,36 +18,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import Any
+
+from tiny import write_tiny
 
 import neurosparse as ns
-
-
-def tiny(folder: Path) -> tuple[str, dict[str, Any]]:
-    """A random Llama and random words: that the command runs, and nothing else."""
-    import random
-
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    words = [f"w{at}" for at in range(96)]
-    LlamaForCausalLM(LlamaConfig(
-        hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, vocab_size=100, max_position_embeddings=128,
-    )).save_pretrained(folder / "model")
-    core = Tokenizer(models.WordLevel({"<unk>": 0, **{word: at + 1 for at, word in
-                                                      enumerate(words)}}, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>").save_pretrained(
-        folder / "model")
-    rng = random.Random(0)
-    text = folder / "text.txt"
-    text.write_text("\n\n".join(" ".join(rng.choice(words) for _ in range(40))
-                                for _ in range(200)))
-    return str(folder / "model"), {"calibration": str(text), "windows": 4, "window_length": 32,
-                                   "selection_windows": 4, "report_windows": 4}
 
 
 def main() -> None:
@@ -70,7 +44,9 @@ def main() -> None:
         parser.error("name the model, or --tiny")
     with tempfile.TemporaryDirectory() as folder:
         if arguments.tiny:
-            model, options = tiny(Path(folder))
+            model, text = write_tiny(Path(folder))
+            options = {"calibration": text, "windows": 4, "window_length": 32,
+                       "selection_windows": 4, "report_windows": 4}
             out = Path(folder) / "out"
         else:
             out = Path(arguments.out)

@@ -16,6 +16,7 @@ from neurosparse.budgets.ranks import ranks_by_error
 from neurosparse.measure import Collector, PropagationCollector, profile, sizes_only
 from neurosparse.models import Target
 from neurosparse.progress import Progress, silent
+from neurosparse.pruning import find_method, is_solver
 from neurosparse.pruning.pattern import Pattern
 
 Floats = NDArray[np.float64]
@@ -63,9 +64,13 @@ class Rates:
             if last and pattern.sparsity is not None:  # a fixed N:M leaves nothing to decide
                 return allocate(self.profile, pattern.sparsity, rule="uniform", multiple=multiple)
         # Names are taken as patterns, whose brackets would be read as sets.
+        chosen = dict(options.rule_options)
+        if options.rule == "propagation":
+            solves = options.refit is not None or is_solver(find_method(options.method))
+            chosen.setdefault("compensated", solves)
         lower = {name.replace("[", "[[]"): rate for name, rate in gone.items()}
         return allocate(self.profile, sparsity, rule=options.rule, lower=lower or 0.0,
-                        multiple=multiple, **options.rule_options)
+                        multiple=multiple, **chosen)
 
     def _measure(self, model: nn.Module, tokens: Tensor) -> Profile:
         options = self.options

@@ -17,7 +17,7 @@ from neurosparse.errors import BudgetError
 Floats = NDArray[np.float64]
 
 _FIRST, _LAST, _MOST_POINTS = 0.3, 0.93, 7
-POWER, _STIFFEST = 6.0, 30.0
+POWER, COMPENSATED_POWER, _STEEPEST = 6.0, 12.0, 5.0
 _HALF_WINDOW = 0.1
 _FLOOR = 0.05
 _DOWN, _UP, _MOST = 0.4, 0.3, 0.95
@@ -70,13 +70,16 @@ def marginal_damage(density: ArrayLike, rates: ArrayLike, sizes: ArrayLike) -> F
     return np.asarray(np.maximum(np.where(np.isfinite(found), found, 0.0), floor), float)
 
 
-def stiffness_at(sparsity: float) -> float:
+def stiffness_at(sparsity: float, *, compensated: bool = False) -> float:
     """k at a mean rate: growth of the log marginal damage with the rate, ``6 / (1 - S)``.
 
-    As if marginal damage grew like the sixth power of one over the density that stays. The power is
-    that of least selection perplexity on the protocol's models, flat between 5 and 8.
+    As if marginal damage grew like the sixth power of one over the density that stays; like the
+    twelfth where the weights that stay are solved again, which takes most from where much is
+    damaged, so that rates differ less. The powers are those of least selection perplexity on the
+    protocol's models, flat from 5 to 8 and from 9 to 12 (docs/rules.md).
     """
-    return min(POWER / max(1 - sparsity, 1e-9), _STIFFEST)
+    power = COMPENSATED_POWER if compensated else POWER
+    return power * min(1 / max(1 - sparsity, 1e-9), _STEEPEST)
 
 
 def next_rates(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, sparsity: float,
@@ -137,7 +140,7 @@ def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dic
 
 @rule_form(evidence=("propagation",), columns=_columns, notes=_notes)
 def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | None = None,
-                      per: str = "linear") -> Floats:
+                      per: str = "linear", compensated: bool = False) -> Floats:
     """Rule ``propagation``: rates of equal marginal damage at the output, with no trial.
 
     The damage of a budget is the KL divergence of the sparse model's predictions from the dense
@@ -153,6 +156,8 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | N
         k: growth of the log marginal damage with the rate; ``stiffness_at(sparsity)`` by default.
     per
         ``"linear"`` or ``"block"``.
+    compensated
+        For a method that solves the weights that stay (``sparsegpt``, ``alps``, any re-fit).
 
     Returns
     -------
@@ -167,4 +172,5 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | N
         raise BudgetError("allocate with rule 'propagation'", found=f"stiffness={stiffness!r}",
                           expected="a positive number")
     rates, marginal = marginal_of(profile, sparsity, per)
-    return next_rates(rates, marginal, profile.sizes, sparsity, stiffness)
+    k = stiffness_at(sparsity, compensated=compensated) if stiffness is None else stiffness
+    return next_rates(rates, marginal, profile.sizes, sparsity, k)

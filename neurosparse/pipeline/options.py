@@ -9,7 +9,7 @@ from typing import Any
 from neurosparse.budgets import RULES, check_options, check_sparsity
 from neurosparse.errors import InputError
 from neurosparse.models import PRODUCTS
-from neurosparse.pruning import METHODS, Pattern, Refit
+from neurosparse.pruning import METHODS, Pattern, Refit, find_method, is_solver
 from neurosparse.sparse import VALUES
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -103,8 +103,11 @@ class CompressOptions:
 
     @property
     def rule_options(self) -> dict[str, Any]:
-        """Options of the rule that were given."""
-        return {} if self.step is None else {"step": self.step}
+        """Options of the rule that were given, or that follow from the method."""
+        if self.step is not None:
+            return {"step": self.step}
+        solves = self.refit is not None or is_solver(find_method(self.method))
+        return {"compensated": True} if self.rule == "propagation" and solves else {}
 
     @property
     def folder(self) -> Path:

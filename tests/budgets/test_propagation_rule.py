@@ -98,3 +98,15 @@ def test_it_uses_the_last_point_below_and_says_so() -> None:
     with pytest.raises(BudgetError, match="propagation"):
         allocate(Profile(["a"], np.array([4]), np.array([0]), ["a"], np.ones(1)), 0.5,
                  rule="propagation")
+
+
+def test_rates_differ_less_where_the_rest_is_solved_again() -> None:
+    """Half the way from the last point: k is twice as large."""
+    sizes = np.array([10, 10])
+    gains = _density(np.array([1.0, 4.0]), 12, sizes)[None]
+    profile = _profile([0.5], np.array([[0.5, 0.5]]), gains, sizes)
+    plain = allocate(profile, 0.6, rule="propagation").rates
+    solved = allocate(profile, 0.6, rule="propagation", compensated=True).rates
+    assert np.ptp(solved) == pytest.approx(np.ptp(plain) / 2)
+    assert solved.mean() == pytest.approx(0.6, abs=1e-12)
+    assert stiffness_at(0.6, compensated=True) == pytest.approx(2 * stiffness_at(0.6))

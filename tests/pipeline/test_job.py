@@ -145,3 +145,13 @@ def test_a_seed_changes_the_windows_and_is_recorded(place: Path) -> None:
     result = compress(place, "seed", seed=3)
     assert result.results["text"]["calibration"]["seed"] == 3
     assert ns.budgets.Budget.read(result.folder / "budget.json").mean() == pytest.approx(0.6)
+
+
+def test_solvers_get_the_compensated_budget() -> None:
+    plain = ns.pipeline.CompressOptions("m", 0.6)
+    assert plain.rule_options == {}
+    for more in ({"method": "sparsegpt"}, {"method": "alps"}, {"refit": 0.3}):
+        found = ns.pipeline.CompressOptions("m", 0.6, **more)
+        assert found.rule_options == {"compensated": True}
+    other = ns.pipeline.CompressOptions("m", 0.6, method="sparsegpt", rule="uniform")
+    assert other.rule_options == {}

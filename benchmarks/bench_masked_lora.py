@@ -1,0 +1,120 @@
+"""A training step of masked LoRA against the form that builds B A, and against PEFT's LoRA.
+
+Run: python benchmarks/bench_masked_lora.py [--json FILE]
+
+SmolLM2-135M at 70 % by magnitude, two windows of 512 tokens, rank 8 on all linears, float32: the
+three forms take turns step by step (forward, backward, AdamW); the least time of each counts. Peak
+memory: what a step adds to the process, each form in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora.layer import Linear
+from torch import Tensor, nn
+
+import neurosparse as ns
+from neurosparse.adaptation import TrainOptions, lora_config
+from neurosparse.adaptation.config import linears_of
+from neurosparse.adaptation.training import Training
+from neurosparse.measure import protocol
+from neurosparse.records import peak_memory
+
+
+class DenseForm(Linear):
+    """The official form (papers.md section 3): B A as a whole, its mask, a second product."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """``W x + s ((B A) o M) x``."""
+        weight: Any = self.get_base_layer().weight
+        a, b = self.lora_A["default"].weight, self.lora_B["default"].weight
+        update = (b @ a) * (weight != 0)
+        out: Tensor = self.base_layer(x) + self.scaling["default"] * (x @ update.T)
+        return out
+
+
+def model_of(form: str) -> nn.Module:
+    """SmolLM2, sparse, with adapters of one form."""
+    model = ns.models.load("smollm2").model
+    for target in ns.models.find_targets(model):
+        weight = ns.models.get_weight(model, target)
+        limit = weight.abs().flatten().kthvalue(int(0.7 * weight.numel())).values
+        weight[weight.abs() <= limit] = 0.0
+    model.requires_grad_(False)
+    if form == "ours":
+        inject_adapter_in_model(lora_config(model, 8), model)
+    else:
+        config = LoraConfig(r=8, lora_alpha=16, target_modules=linears_of(model))
+        if form == "dense product":
+            config._register_custom_module({nn.Linear: DenseForm})
+        inject_adapter_in_model(config, model)
+    return model.train()
+
+
+FORMS = ("ours", "dense product", "PEFT LoRA, unmasked")
+
+
+def tokens(model: str = "smollm2") -> Tensor:
+    """Two windows of the protocol."""
+    tokenizer = ns.models.load_tokenizer(model)
+    return ns.models.windows(tokenizer, protocol.side("calibration"), length=512, count=2)
+
+
+def _training(model: nn.Module) -> Training:
+    return Training(model, [p for p in model.parameters() if p.requires_grad], 100,
+                    TrainOptions())
+
+
+def memory(form: str, queue: Any) -> None:
+    """In a process of its own: bytes that two steps add to what the model takes."""
+    training, data = _training(model_of(form)), tokens()
+    before = peak_memory()
+    for _ in range(2):
+        training.step(data)
+    queue.put(peak_memory() - before)
+
+
+def main() -> None:
+    """Take turns, print one line a form."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    found: dict[str, dict[str, float]] = {}
+    context = multiprocessing.get_context("spawn")
+    for form in FORMS:
+        queue = context.Queue()
+        process = context.Process(target=memory, args=(form, queue))
+        process.start()
+        found[form] = {"step_bytes": queue.get()}
+        process.join()
+    runs = {form: _training(copy.deepcopy(model_of(form))) for form in FORMS}
+    data = tokens()
+    times: dict[str, list[float]] = {form: [] for form in FORMS}
+    for _ in range(arguments.rounds):
+        for form, training in runs.items():
+            begin = time.perf_counter()
+            training.step(data)
+            times[form].append(time.perf_counter() - begin)
+    for form in FORMS:
+        found[form]["seconds"] = min(times[form])
+        ratio = found[form]["seconds"] / found["dense product"]["seconds"]
+        space = found[form]["step_bytes"] / found["PEFT LoRA, unmasked"]["step_bytes"]
+        print(f"{form:<22} {found[form]['seconds']:6.2f} s a step, {ratio:4.2f} of the dense "
+              f"product; a step adds {found[form]['step_bytes'] / 1e6:6.0f} MB, {space:4.2f} of "
+              "PEFT's")
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
