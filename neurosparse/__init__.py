@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         pipeline,
         pruning,
         report,
+        search,
         sparse,
         sweeps,
     )
@@ -46,13 +47,14 @@ __all__ = [
     "pruning",
     "register",
     "report",
+    "search",
     "sparse",
     "sweeps",
 ]
 
 _ROOMS = (
     "adaptation", "budgets", "dynamics", "lyapunov", "meanfield", "measure", "models", "pipeline", "pruning",
-    "report", "sparse", "sweeps",
+    "report", "search", "sparse", "sweeps",
 )  # fmt: skip
 _NAMES = {
     "NeurosparseError": "neurosparse.errors",
