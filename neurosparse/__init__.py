@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         search,
         sparse,
         sweeps,
+        video,
     )
     from neurosparse.errors import NeurosparseError
     from neurosparse.pipeline import compress
@@ -50,11 +51,13 @@ __all__ = [
     "search",
     "sparse",
     "sweeps",
+    "video",
 ]
 
 _ROOMS = (
-    "adaptation", "budgets", "dynamics", "lyapunov", "meanfield", "measure", "models", "pipeline", "pruning",
-    "report", "search", "sparse", "sweeps",
+    "adaptation", "budgets", "dynamics", "lyapunov", "meanfield", "measure", "models", "pipeline",
+    "pruning", "report", "search", "sparse", "sweeps",
+    "video",
 )  # fmt: skip
 _NAMES = {
     "NeurosparseError": "neurosparse.errors",

@@ -24,6 +24,7 @@ from neurosparse.cli import (
     profile,
     prune,
     report,
+    search,
     simulate,
     spectrum,
 )
@@ -40,6 +41,7 @@ app.command("profile")(profile.command)
 app.command("allocate")(allocate.command)
 app.command("prune")(prune.command)
 app.command("adapt")(adapt.command)
+app.command("search")(search.command)
 app.command("pack")(pack.command)
 app.command("generate")(generate.command)
 app.command("bench")(bench.command)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from neurosparse.cli import model_options as of
 from neurosparse.cli.progress import shown
 
+_Structured = "Structures (--structured)"
+
 
 def command(
     model: of.Model,
-    budget: Annotated[str, typer.Option(help="Budget file of neurosparse allocate.")],
+    budget: Annotated[str | None, typer.Option(help="Budget file of neurosparse allocate.")]
+    = None,
     out: Annotated[str, typer.Option(help="Folder of the packed model.")] = "pruned",
     method: of.Method = "wanda",
     refit: Annotated[float | None, typer.Option(
@@ -24,16 +27,52 @@ def command(
     window_length: of.WindowLength = 512, seed: of.Seed = None, dtype: of.Dtype = "float32",
     device: of.Device = "cpu", batch_size: of.BatchSize = 8,
     products: of.Products = "auto",
+    structured: Annotated[bool, typer.Option(
+        "--structured", help="Cut heads and neurons out: smaller matrices.",
+        rich_help_panel=_Structured)] = False,
+    rate: Annotated[float | None, typer.Option(
+        help="Share of the blocks' parameters to cut, in place of a budget.",
+        rich_help_panel=_Structured)] = None,
+    rule: Annotated[str, typer.Option(
+        help="Rates of the blocks, with --rate: uniform, propagation ... (docs/rules.md).",
+        rich_help_panel=_Structured)] = "uniform",
+    metric: Annotated[str, typer.Option(
+        help="wanda-sp, flap, magnitude, taylor, fisher.", rich_help_panel=_Structured)]
+    = "wanda-sp",
+    compensate: Annotated[str, typer.Option(
+        help="least_squares, bias or none.", rich_help_panel=_Structured)] = "least_squares",
+    heads: Annotated[str, typer.Option(
+        help="groups: key-value groups whole; queries: query heads inside every group.",
+        rich_help_panel=_Structured)] = "groups",
+    experts: Annotated[bool, typer.Option(
+        "--experts", help="Whole experts of a mixture.", rich_help_panel=_Structured)] = False,
+    round_to: Annotated[int, typer.Option(
+        help="Neurons that stay are a multiple of it.", rich_help_panel=_Structured)] = 1,
+    export: Annotated[str | None, typer.Option(
+        help="even: also pad to a shape that stock classes load, in OUT-even.",
+        rich_help_panel=_Structured)] = None,
     force: Annotated[bool, typer.Option(
         "--force", help="Take a budget that was made for another model.")] = False,
     progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
-    """Take away what a budget says, and write the packed model."""
-    from neurosparse.pipeline import StepOptions, prune_step
+    """Take away what a budget says, and write the packed model; or cut structures out."""
+    from neurosparse.errors import InputError
+    from neurosparse.pipeline import StepOptions, StructuredOptions, prune_step, structured_step
 
     options = StepOptions(model, calibration, windows, window_length, seed, method, (), dtype,
                           device, batch_size, products=products)
     options.full()
+    if structured:
+        how = StructuredOptions(rate, budget, rule, metric, compensate, heads, experts, round_to,
+                                export)
+        with shown(progress) as see:
+            found = structured_step(options, how, out, force=force, progress=see)
+        _print_cut(found, out)
+        return
+    if budget is None:
+        raise InputError("prune", found="no --budget", expected="a budget file",
+                         mend="Make one with neurosparse allocate; or cut with --structured "
+                              "--rate.")
     with shown(progress) as see:
         done = prune_step(options, budget, out, values=values, refit=refit, pattern=pattern,
                           keep_zeros=keep_zeros, force=force, progress=see)
@@ -41,3 +80,16 @@ def command(
           f"({done.sparsity:.4%})")
     for note in done.notes:
         print(note)
+
+
+def _print_cut(found: dict[str, Any], out: str) -> None:
+    print(f"{out}: {found['removed']:,} of {found['parameters']:,} parameters are cut, "
+          f"{found['rate']:.4%} of the blocks' linears (asked: {found['asked']:,})")
+    if found["cut"] is not None:
+        print(f"perplexity on {found['report_windows']} report windows: dense "
+              f"{found['dense']['perplexity']:.2f} ± {found['dense']['stderr']:.2f}, cut "
+              f"{found['cut']['perplexity']:.2f} ± {found['cut']['stderr']:.2f}")
+    for note in found["notes"]:
+        print(note)
+    print("import neurosparse as ns; ns.register()\n"
+          f'model = transformers.AutoModelForCausalLM.from_pretrained("{out}")')

@@ -9,6 +9,7 @@ from neurosparse.pipeline.opening import Opened, open_model
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack_step import PackReport, pack_step
 from neurosparse.pipeline.plan import Plan, plan
+from neurosparse.pipeline.search_run import SearchOptions, search_run
 from neurosparse.pipeline.steps import (
     StepOptions,
     evidence_wanted,
@@ -16,6 +17,7 @@ from neurosparse.pipeline.steps import (
     profile_step_cost,
     prune_step,
 )
+from neurosparse.pipeline.structured_step import StructuredOptions, structured_step
 from neurosparse.pipeline.values import convert_values
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "Opened",
     "PackReport",
     "Plan",
+    "SearchOptions",
     "StepOptions",
+    "StructuredOptions",
     "adapt_cost",
     "adapt_step",
     "compress",
@@ -41,5 +45,7 @@ __all__ = [
     "profile_step",
     "profile_step_cost",
     "prune_step",
+    "search_run",
     "sparsity_for_goal",
+    "structured_step",
 ]

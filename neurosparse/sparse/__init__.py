@@ -13,6 +13,8 @@ from neurosparse.sparse.on_gpu import Backend, backend
 from neurosparse.sparse.saving import save
 from neurosparse.sparse.semi_structured import is_two_to_four, to_semi_structured
 from neurosparse.sparse.training import train_values
+from neurosparse.sparse.uneven import is_uneven
+from neurosparse.sparse.uneven_saving import export_even, save_uneven
 from neurosparse.sparse.writer import CheckpointWriter
 
 __all__ = [
@@ -27,15 +29,18 @@ __all__ = [
     "TorchLoop",
     "backend",
     "convert_bitmask",
+    "export_even",
     "find_loop",
     "is_bitmask",
     "is_packed",
     "is_two_to_four",
+    "is_uneven",
     "load",
     "pack",
     "packed_bytes",
     "register",
     "save",
+    "save_uneven",
     "to_semi_structured",
     "train_values",
     "unpack",

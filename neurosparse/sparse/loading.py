@@ -23,7 +23,8 @@ _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def register() -> None:
-    """Make ``AutoModelForCausalLM.from_pretrained`` load packed models (quantizer "neurosparse").
+    """Make ``AutoModelForCausalLM.from_pretrained`` load packed models (quantizer "neurosparse")
+    and models whose blocks differ in width (``prune_structured``; quantizer "neurosparse-uneven").
 
     Calling it again does nothing. Loaded models ``generate``, move with ``.to(device)``, compile,
     and are written unchanged by ``save_pretrained``.
@@ -35,10 +36,14 @@ def register() -> None:
     )
 
     from neurosparse.sparse.quantizer import NeurosparseConfig, NeurosparseQuantizer
+    from neurosparse.sparse.uneven import UNEVEN
+    from neurosparse.sparse.uneven_quantizer import UnevenConfig, UnevenQuantizer
 
     if METHOD not in AUTO_QUANTIZER_MAPPING:
         register_quantization_config(METHOD)(NeurosparseConfig)
         register_quantizer(METHOD)(NeurosparseQuantizer)
+        register_quantization_config(UNEVEN)(UnevenConfig)
+        register_quantizer(UNEVEN)(UnevenQuantizer)
 
 
 def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",

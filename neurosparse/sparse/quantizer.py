@@ -13,6 +13,7 @@ from neurosparse.sparse.description import METHOD, check_description, check_name
 from neurosparse.sparse.headers import check_hashes, read_headers
 from neurosparse.sparse.install import install, packed_modules, packed_names
 from neurosparse.sparse.pages import file_ranges, forget
+from neurosparse.sparse.uneven import apply_widths
 
 
 class NeurosparseConfig(QuantizationConfigMixin):
@@ -64,6 +65,7 @@ class NeurosparseQuantizer(HfQuantizer):
             check_hashes(checkpoint_files, config.sha256)
         entries = read_headers(checkpoint_files)
         check_names(vars(config), packed_names(entries), where=str(checkpoint_files[0]))
+        apply_widths(model)
         install(model, entries, config.values)
         config.sha256 = None
         self._files = list(checkpoint_files)

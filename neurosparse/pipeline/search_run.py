@@ -1,0 +1,189 @@
+"""Search the rates of a structured cut (``neurosparse search``)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from neurosparse import kernels
+from neurosparse.budgets import allocate, check_sparsity
+from neurosparse.errors import InputError
+from neurosparse.files import write_json
+from neurosparse.measure import profile, protocol, sizes_only
+from neurosparse.models import LoadedModel, identity, load, read_documents, windows
+from neurosparse.pipeline.evidence import evidence_of
+from neurosparse.pipeline.local_completion import LocalCompletion
+from neurosparse.pipeline.structured_fitness import MEASURES, StructuredFitness
+from neurosparse.progress import Progress, silent
+from neurosparse.pruning.structured import METRICS, find_groups, structured_scores
+from neurosparse.records import RunRecord
+from neurosparse.search import PROPOSERS, Space, make_proposer, profile_space, search
+from neurosparse.search.completion import ServerCompletion
+
+_SPREAD = 0.35
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What is searched, and how.
+
+    Attributes
+    ----------
+    model, rate
+        Share of the parameters of the blocks' linears that goes.
+    proposer, evaluations, seed
+        One of ``search.PROPOSERS``; distinct configurations at most.
+    start
+        Rule whose rates are evaluated first (and around which first populations are drawn).
+    metric, heads, round_to
+        As for ``prune --structured``.
+    measure
+        ``"perplexity"`` or ``"kl"`` to the dense model, on the selection text.
+    selection, windows, window_length
+        Text where the choice is made (the protocol's selection entries by default); its windows.
+    calibration_windows
+        Of the protocol's calibration side, or of ``calibration``, for the scores.
+    llm, server, temperature, prompts
+        For ``llm``: model that is asked (the pruned one itself by default), base URL of a server
+        that knows it, temperature, folder of templates.
+
+    Raises
+    ------
+    InputError, BudgetError
+        A value is out of its range.
+    """
+
+    model: str
+    rate: float
+    proposer: str = "evolution"
+    evaluations: int = 100
+    seed: int = 0
+    start: str = "uniform"
+    metric: str = "wanda-sp"
+    heads: str = "groups"
+    round_to: int = 1
+    measure: str = "perplexity"
+    selection: str | None = None
+    calibration: str | None = None
+    windows: int = 4
+    window_length: int = 256
+    calibration_windows: int = 16
+    llm: str | None = None
+    server: str | None = None
+    temperature: float = 0.7
+    prompts: str | None = None
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_sparsity(self.rate, "search")
+        known = {"proposer": tuple(PROPOSERS), "metric": METRICS, "measure": MEASURES}
+        for name, words in known.items():
+            if getattr(self, name) not in words:
+                raise InputError("search", found=f"{name} {getattr(self, name)!r}",
+                                 expected="one of " + ", ".join(words))
+        if self.windows < 1 or self.evaluations < 1:
+            raise InputError("search", found=f"windows {self.windows}, evaluations "
+                             f"{self.evaluations}", expected="at least 1 of each")
+        if self.server is not None and self.llm is None:
+            raise InputError("search", found="--server without --llm",
+                             expected="the model's name on the server")
+
+
+def search_run(options: SearchOptions, out: str | Path, *, progress: Progress = silent
+               ) -> dict[str, Any]:
+    """Search, and leave ``archive.jsonl``, ``budget.json`` and ``run.json`` in a folder.
+
+    An archive that is there is gone on with: a search that was killed ends as an undisturbed one,
+    and no configuration is evaluated twice, across proposers too.
+
+    Raises
+    ------
+    NeurosparseError
+        As the texts, ``models.load`` and ``search``; an archive of another model, text or measure.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = RunRecord("search", arguments=vars(options), level=kernels.level(),
+                       seeds={"search": options.seed}, threads=torch.get_num_threads())
+    with record.timed("load"):
+        loaded = load(options.model, dtype=options.dtype, device=options.device)
+        calibration, selection = _texts(options, loaded)
+        groups = find_groups(loaded.model, heads=options.heads, round_to=options.round_to)
+    with record.timed("scores"):
+        scores = structured_scores(loaded.model, calibration, groups, method=options.metric,
+                                   progress=progress)
+    space, start = _space(options, loaded, calibration)
+    fitness = StructuredFitness(loaded.model, groups, scores, selection, options.measure)
+    more: dict[str, Any] = {"complete": _completion(options, loaded),
+                            "prompts": options.prompts} if options.proposer == "llm" else {}
+    if options.proposer != "line":  # the line has no start but its own step 0
+        more["start"] = [start]
+    proposer = make_proposer(options.proposer, space, seed=options.seed, **more)
+    about = {"metric": options.metric, "heads": options.heads, "round_to": options.round_to,
+             "measure": options.measure, "tokens": _digest(selection),
+             "calibration": _digest(calibration), "dtype": options.dtype}
+    with record.timed("search"):
+        found = search(space, fitness, proposer, options.evaluations,
+                       archive=folder / "archive.jsonl", about=about, progress=progress)
+    best = found.budget()
+    best.write(folder / "budget.json")
+    values = found.values()
+    record.results = {
+        "best": found.value, "perplexity": math.exp(min(found.value, 700)),
+        "evaluated": len(values),
+        "first": float(values[0]), "failed": found.failed, "shared": found.shared,
+        "best_so_far": np.minimum.accumulate(values).tolist(), "ended": found.ended,
+        "proposer": found.record, "measure": options.measure, "windows": len(selection)}
+    record.write(folder / "run.json")
+    write_json(folder / "best.json", {"value": found.value,
+                                      "rates": found.best.configuration.tolist()})
+    return record.results
+
+
+def _texts(options: SearchOptions, loaded: LoadedModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Calibration and selection windows, from different texts."""
+    found = []
+    for use, source, count in (("calibration", options.calibration, options.calibration_windows),
+                               ("selection", options.selection, options.windows)):
+        documents = protocol.side(use) if source is None else read_documents(source)
+        found.append(windows(loaded.tokenizer, documents, length=options.window_length,
+                             count=count))
+    return found[0], found[1]
+
+
+def _space(options: SearchOptions, loaded: LoadedModel, calibration: torch.Tensor
+           ) -> tuple[Space, np.ndarray[Any, Any]]:
+    """Rates of the blocks around the mean, and those of the rule to begin with."""
+    needed = evidence_of(options.start, options.rate, {})
+    measured = (profile(loaded.model, calibration, evidence=needed) if needed
+                else sizes_only(loaded.model))
+    measured.model = identity(loaded.model)
+    space = profile_space(measured, options.rate, lower=max(0.0, options.rate - _SPREAD),
+                          upper=min(0.95, options.rate + _SPREAD))
+    given = allocate(measured, options.rate, rule=options.start).rates
+    blocks = np.unique(measured.block)
+    means = np.array([np.average(given[measured.block == b],
+                                 weights=measured.sizes[measured.block == b]) for b in blocks])
+    return space, means
+
+
+def _completion(options: SearchOptions, loaded: LoadedModel) -> Any:
+    if options.server is not None:
+        assert options.llm is not None
+        return ServerCompletion(options.llm, base_url=options.server, seed=options.seed,
+                                temperature=options.temperature)
+    asked = loaded if options.llm in (None, options.model) else load(
+        options.llm or "", dtype=options.dtype, device=options.device)
+    return LocalCompletion(asked, options.llm or options.model, seed=options.seed,
+                           temperature=options.temperature)
+
+
+def _digest(tokens: torch.Tensor) -> str:
+    return hashlib.sha256(tokens.numpy().tobytes()).hexdigest()[:16]

@@ -1,0 +1,67 @@
+"""What a search minimises: damage on the selection text of a model that is masked, not cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neurosparse.budgets import Budget
+from neurosparse.pruning.structured import Group, choose, make_plan, masked
+
+# Logits of a piece: 2^23 numbers are 32 MB in float32.
+_PIECE = 1 << 23
+MEASURES = ("perplexity", "kl")
+
+
+class StructuredFitness:
+    """Damage of a budget, nats a token: negative log-likelihood, or divergence from dense.
+
+    Scores are those of the dense model, so that an evaluation is one forward pass of the windows
+    under masks; the model is not copied and is as it was afterwards.
+
+    Parameters
+    ----------
+    model, groups, scores
+        In memory; ``find_groups`` and ``structured_scores`` of it.
+    tokens : int64 tensor of shape (windows, length)
+        Selection windows.
+    measure
+        ``"perplexity"`` (its logarithm) or ``"kl"``, for which the dense model's logits are kept.
+    """
+
+    def __init__(self, model: nn.Module, groups: Sequence[Group], scores: dict[str, Tensor],
+                 tokens: Tensor, measure: str = "perplexity") -> None:
+        self.model, self.groups, self.scores = model, list(groups), scores
+        self.tokens, self.measure = tokens, measure
+        self._dense: list[Tensor] = []
+        if measure == "kl":
+            with torch.inference_mode():
+                self._dense = [self._logits(window) for window in tokens]
+
+    def __call__(self, budget: Budget | Sequence[Budget], fidelity: int | None = None) -> float:
+        """Nats a token over the first ``fidelity`` windows, or all."""
+        plan = make_plan(self.model, budget, self.groups)
+        kept = choose(self.groups, self.scores, plan)
+        count = len(self.tokens) if fidelity is None else min(fidelity, len(self.tokens))
+        with torch.inference_mode(), masked(self.model, self.groups, kept):
+            found = [self._of(number) for number in range(count)]
+        return sum(found) / count
+
+    def _logits(self, window: Tensor) -> Tensor:
+        out: Tensor = self.model(input_ids=window[None], use_cache=False).logits[0]
+        return out
+
+    def _of(self, number: int) -> float:
+        window, logits = self.tokens[number], self._logits(self.tokens[number])
+        if self.measure == "perplexity":
+            return float(functional.cross_entropy(logits[:-1].float(), window[1:]))
+        total, step = 0.0, max(1, _PIECE // logits.shape[1])
+        dense = self._dense[number]
+        for at in range(0, len(logits), step):
+            theirs = torch.log_softmax(dense[at : at + step].float(), -1)
+            ours = torch.log_softmax(logits[at : at + step].float(), -1)
+            total += float(torch.sum(theirs.exp() * (theirs - ours)))
+        return total / len(logits)

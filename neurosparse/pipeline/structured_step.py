@@ -1,0 +1,162 @@
+"""Cut heads and neurons out of a model of the disk (``neurosparse prune --structured``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurosparse import kernels
+from neurosparse.budgets import Budget, allocate, check_budget, check_sparsity
+from neurosparse.errors import InputError
+from neurosparse.measure import Perplexity, perplexity, profile, protocol, sizes_only
+from neurosparse.models import LoadedModel, identity, load, products_of, windows
+from neurosparse.pipeline.evidence import evidence_of
+from neurosparse.pipeline.steps import StepOptions
+from neurosparse.pipeline.texts import gather
+from neurosparse.progress import Progress, silent
+from neurosparse.pruning.structured import METRICS, prune_structured
+from neurosparse.records import RunRecord
+from neurosparse.sparse import export_even, save_uneven
+
+
+@dataclass(frozen=True)
+class StructuredOptions:
+    """How structures are cut.
+
+    Attributes
+    ----------
+    rate
+        Share of the parameters of the blocks' linears; or None, where a budget is given.
+    budget
+        File: rates of linears or blocks, or how many heads and neurons stay.
+    rule
+        Who gives how much, without a budget file.
+    metric
+        One of ``pruning.structured.METRICS``.
+    compensate
+        ``"least_squares"``, ``"bias"`` or ``"none"``.
+    heads
+        ``"groups"``: key-value groups whole; ``"queries"``: query heads inside every group.
+    experts
+        Whole experts in place of neurons inside them.
+    round_to
+        Neurons that stay are a multiple of it.
+    export
+        ``"even"``: also pad to a shape that stock classes load, beside the cut model.
+    report_windows
+        Windows of the perplexity before and after; 0 measures none.
+
+    Raises
+    ------
+    InputError
+        Neither a rate nor a budget, or both; an unknown word.
+    """
+
+    rate: float | None = None
+    budget: str | None = None
+    rule: str = "uniform"
+    metric: str = "wanda-sp"
+    compensate: str = "least_squares"
+    heads: str = "groups"
+    experts: bool = False
+    round_to: int = 1
+    export: str | None = None
+    report_windows: int = 16
+
+    def __post_init__(self) -> None:
+        if (self.rate is None) == (self.budget is None):
+            raise InputError("prune --structured", found=f"rate {self.rate}, budget {self.budget}",
+                             expected="one of the two")
+        if self.rate is not None:
+            check_sparsity(self.rate, "prune --structured")
+        if self.metric not in METRICS or self.export not in (None, "even"):
+            raise InputError("prune --structured",
+                             found=f"metric {self.metric!r}, export {self.export!r}",
+                             expected=f"metric {', '.join(METRICS)}; export even")
+
+
+def structured_step(options: StepOptions, structured: StructuredOptions, out: str | Path, *,
+                    force: bool = False, progress: Progress = silent) -> dict[str, Any]:
+    """Cut a model and save it uneven, with its record.
+
+    Returns
+    -------
+    dict
+        Parameters before and after, what was cut of every block, perplexities, notes.
+
+    Raises
+    ------
+    NeurosparseError
+        As ``prune_structured``, ``models.load`` and the texts; ``out`` exists.
+    """
+    folder = Path(out)
+    if folder.exists():
+        raise InputError("prune", found=f"{out} exists", expected="a new folder")
+    record = RunRecord("prune --structured", level=kernels.level(),
+                       threads=torch.get_num_threads(), seeds={"windows": options.seed},
+                       arguments={**vars(options), **vars(structured), "out": str(out)})
+    with record.timed("load"):
+        loaded = load(options.model, dtype=options.dtype, device=options.device)
+        texts = gather(options.full(), loaded.tokenizer)
+    record.data = texts.identity
+    dtype = products_of(loaded.model, options.products)
+    report = _report_windows(loaded, options, structured.report_windows)
+    before = _measured(loaded, report, progress)
+    with record.timed("allocate"):
+        chosen = _budget(loaded, texts.calibration, options, structured, dtype, force, progress)
+    total = sum(one.numel() for one in loaded.model.parameters())
+    with record.timed("cut"):
+        done = prune_structured(
+            loaded.model, chosen, texts.calibration, method=structured.metric,
+            compensate=structured.compensate, heads=structured.heads, experts=structured.experts,
+            round_to=structured.round_to, batch_size=options.batch_size, dtype=dtype,
+            progress=progress)
+    after = _measured(loaded, report, progress)
+    with record.timed("save"):
+        save_uneven(loaded.model, folder, tokenizer=loaded.tokenizer)
+        if structured.export == "even":
+            export_even(loaded.model, folder.with_name(folder.name + "-even"),
+                        tokenizer=loaded.tokenizer)
+    record.results = {
+        "parameters": total, "removed": done.removed, "asked": done.asked, "rate": done.rate,
+        "sites": {name: {"before": site.before, "after": site.after}
+                  for name, site in done.sites.items()},
+        "notes": done.notes, "dense": _pair(before), "cut": _pair(after),
+        "report_windows": structured.report_windows}
+    record.write(folder / "run.json")
+    return record.results
+
+
+def _budget(loaded: LoadedModel, tokens: torch.Tensor, options: StepOptions,
+            structured: StructuredOptions, dtype: torch.dtype | None, force: bool,
+            progress: Progress) -> Budget:
+    if structured.budget is not None:
+        found = Budget.read(structured.budget)
+        check_budget(found, model=identity(loaded.model), force=force)
+        return found
+    assert structured.rate is not None
+    needed = evidence_of(structured.rule, structured.rate, {}, products=options.products)
+    measured = (profile(loaded.model, tokens, evidence=needed, dtype=dtype,
+                        batch_size=options.batch_size, progress=progress) if needed
+                else sizes_only(loaded.model))
+    return allocate(measured, structured.rate, rule=structured.rule)
+
+
+def _report_windows(loaded: LoadedModel, options: StepOptions, count: int) -> torch.Tensor | None:
+    """Of the protocol's report side; none where the text is the user's own, or none is asked."""
+    if not count or options.calibration is not None:
+        return None
+    cut = windows(loaded.tokenizer, protocol.side("report"), length=options.window_length)
+    return cut[:count]
+
+
+def _measured(loaded: LoadedModel, tokens: torch.Tensor | None, progress: Progress
+              ) -> Perplexity | None:
+    return None if tokens is None else perplexity(loaded.model, tokens, progress=progress)
+
+
+def _pair(found: Perplexity | None) -> dict[str, float] | None:
+    return None if found is None else {"perplexity": found.value, "stderr": found.stderr}

@@ -1,0 +1,136 @@
+"""``prune --structured`` and ``search``: from a model on the disk to a smaller one that loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cli_runner import files, refused, run
+from tiny import tiny_text, write_tiny
+from transformers import AutoModelForCausalLM
+
+import neurosparse as ns
+from neurosparse.models import find_targets, get_weight
+from neurosparse.pipeline.local_completion import LocalCompletion
+from neurosparse.pipeline.structured_fitness import StructuredFitness
+from neurosparse.pruning.structured import find_groups, structured_scores
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    write_tiny(tmp_path / "model", blocks=3)
+    (tmp_path / "one.txt").write_text(tiny_text(6000))
+    (tmp_path / "two.txt").write_text(tiny_text(6000, seed=1))
+    return tmp_path
+
+
+def _search(place: Path, *more: str) -> list[str]:
+    return ["search", str(place / "model"), "--rate", "0.3", "--evaluations", "8", "--windows",
+            "2", "--window-length", "32", "--calibration-windows", "4", "--calibration",
+            str(place / "one.txt"), "--selection", str(place / "two.txt"), "--out",
+            str(place / "found"), *more]
+
+
+def _cut(place: Path, *more: str) -> list[str]:
+    return ["prune", str(place / "model"), "--structured", "--calibration",
+            str(place / "one.txt"), "--windows", "4", "--window-length", "32", "--out",
+            str(place / "cut"), *more]
+
+
+def test_cut_reloads_and_generates(place: Path) -> None:
+    done = run(*_cut(place, "--rate", "0.3", "--export", "even"))
+    assert done.code == 0, done.err
+    record = json.loads((place / "cut" / "run.json").read_text())["results"]
+    dense = AutoModelForCausalLM.from_pretrained(place / "model")
+    ns.register()
+    small = AutoModelForCausalLM.from_pretrained(place / "cut")
+    gone = sum(p.numel() for p in dense.parameters()) - sum(p.numel() for p in small.parameters())
+    assert gone == record["removed"] and abs(record["rate"] - 0.3) < 0.02
+    tokens = torch.arange(3, 19)[None]
+    even = AutoModelForCausalLM.from_pretrained(place / "cut-even")
+    torch.testing.assert_close(even(tokens).logits, small(tokens).logits, rtol=1e-4, atol=1e-5)
+    written = run("generate", place / "cut", "--prompt", "w1 w2", "--no-chat",
+                  "--max-new-tokens", "4")
+    assert written.code == 0, written.err
+    refused(run(*_cut(place, "--rate", "0.3")), "exists")
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    ((), "one of the two"), (("--rate", "2"), "rate"), (("--rate", "0.3", "--metric", "x"), "'x'"),
+    (("--rate", "0.3", "--export", "odd"), "odd"),
+])
+def test_what_is_wrong_is_said(place: Path, more: tuple[str, ...], said: str) -> None:
+    refused(run(*_cut(place, *more)), said)
+    refused(run("prune", place / "model", "--out", place / "x"), "--structured")
+
+
+@pytest.mark.parametrize("proposer", ["random", "evolution", "line"])
+def test_search_then_cut(place: Path, proposer: str) -> None:
+    done = run(*_search(place, "--proposer", proposer, "--json"))
+    assert done.code == 0, done.err
+    found = done.json
+    assert found["evaluated"] == 8 and found["best"] <= found["first"]
+    assert found["best_so_far"] == sorted(found["best_so_far"], reverse=True)
+    assert files(place / "found")[:3] == ["archive.jsonl", "best.json", "budget.json"]
+    budget = ns.budgets.Budget.read(place / "found" / "budget.json")
+    assert budget.mean() == pytest.approx(0.3, abs=1e-12)
+    cut = run(*_cut(place, "--budget", str(place / "found" / "budget.json")))
+    assert cut.code == 0, cut.err
+    # Gone on with: nothing is evaluated again, and another proposer shares what is known.
+    again = run(*_search(place, "--proposer", proposer, "--json")).json
+    assert again["best_so_far"] == found["best_so_far"]
+
+
+def test_the_archive_of_another_text_is_refused(place: Path) -> None:
+    assert run(*_search(place)).code == 0
+    refused(run(*_search(place, "--selection", str(place / "one.txt"))), "archive")
+    refused(run(*_search(place, "--measure", "kl")), "archive")
+
+
+def test_a_language_model_that_speaks_nonsense_is_counted(place: Path) -> None:
+    """The pruned model proposes its own rates; random weights give no JSON."""
+    done = run(*_search(place, "--proposer", "llm", "--json"))
+    assert done.code == 0, done.err
+    record = done.json["proposer"]["record"]
+    assert record["answers"] > 0 and record["validity"] == 0.0
+    assert record["fallbacks"] == record["wanted"] == 7 and record["accepted"] == 0
+    assert record["tokens"][1] > 0 and done.json["evaluated"] == 8
+
+
+def test_a_local_model_repeats_itself(place: Path) -> None:
+    loaded = ns.models.load(str(place / "model"))
+    one = LocalCompletion(loaded, "tiny", seed=1, max_tokens=12)
+    state = torch.random.get_rng_state()
+    assert one("w1 w2 w3") == one("w1 w2 w3") and one.last_usage == (3, 12)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert one("w1 w2 w3") != LocalCompletion(loaded, "tiny", seed=2, max_tokens=12)("w1 w2 w3")
+
+
+@pytest.mark.parametrize("measure", ["perplexity", "kl"])
+def test_fitness_is_that_of_the_cut_model_and_leaves_the_model(place: Path, measure: str) -> None:
+    loaded = ns.models.load(str(place / "model"))
+    model = loaded.model
+    tokens = ns.models.windows(loaded.tokenizer, tiny_text(2000), length=32, count=3)
+    groups = find_groups(model)
+    scores = structured_scores(model, tokens, groups)
+    before = [get_weight(model, t).clone() for t in find_targets(model)]
+    fitness = StructuredFitness(model, groups, scores, tokens, measure)
+    profile = ns.measure.sizes_only(model)
+    zero = fitness(ns.budgets.allocate(profile, 0.0))
+    some = fitness(ns.budgets.allocate(profile, 0.3))
+    plain = float(np.mean(ns.measure.perplexity(model, tokens).nll))
+    assert zero == pytest.approx(0.0 if measure == "kl" else plain, abs=1e-5)
+    assert some != zero and fitness(ns.budgets.allocate(profile, 0.3), fidelity=1) != some
+    assert all(torch.equal(get_weight(model, t), b)
+               for t, b in zip(find_targets(model), before, strict=True))
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (("--proposer", "oracle"), "oracle"), (("--rate", "1.5"), "1.5"),
+    (("--server", "http://localhost:1"), "name on the server"), (("--measure", "luck"), "luck"),
+])
+def test_bad_searches(place: Path, more: tuple[str, ...], said: str) -> None:
+    refused(run(*_search(place, *more)), said)
