@@ -1,0 +1,112 @@
+"""Structures cut out of SmolLM2: perplexity by metric and compensation, and the speed that it buys.
+
+Run: python benchmarks/table_structured.py [--out FILE]     (about ten minutes on two cores)
+     python benchmarks/table_structured.py --show           prints the table from what is there
+     python benchmarks/table_structured.py --quick          two rows of few windows
+
+docs/protocol.md: 16 calibration windows of 512 tokens, the first 16 report windows, uniform rates,
+float32. Speed: prefill of 512 tokens and decoding in transformers' loop, the cut model and the
+dense one in turns, least time of five.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import neurosparse as ns
+from neurosparse.files import write_json
+from neurosparse.measure import protocol
+from neurosparse.measure.timing import loop_speed
+from neurosparse.pruning.structured import prune_structured
+from neurosparse.sparse import TorchLoop
+
+# rate, heads, metric, compensation
+ROWS = [(rate, "groups", metric, way) for rate in (0.2, 0.3) for metric, way in (
+    ("magnitude", "none"), ("wanda-sp", "none"), ("wanda-sp", "bias"),
+    ("wanda-sp", "least_squares"), ("flap", "bias"), ("flap", "least_squares"))]
+ROWS += [(0.3, "queries", "flap", "least_squares"), (0.3, "groups", "fisher", "least_squares"),
+         (0.5, "groups", "flap", "least_squares")]
+
+
+def seconds(model: Any, tokens: torch.Tensor) -> float:
+    """One prefill."""
+    with torch.inference_mode():
+        begin = time.perf_counter()
+        model(input_ids=tokens, use_cache=False, logits_to_keep=1)
+        return time.perf_counter() - begin
+
+
+def speed(dense: Any, cut: Any, tokens: torch.Tensor, steps: int = 24) -> dict[str, float]:
+    """Dense over cut, in turns: prefill, and a token of decoding."""
+    prefill: dict[str, list[float]] = {"dense": [], "cut": []}
+    decode: dict[str, list[float]] = {"dense": [], "cut": []}
+    for _ in range(5):
+        for name, model in (("dense", dense), ("cut", cut)):
+            prefill[name].append(seconds(model, tokens))
+            found = loop_speed(TorchLoop(model), tokens[:, :64], steps=steps, repeats=1)
+            decode[name].append(found.decode)
+    return {"prefill": min(prefill["dense"]) / min(prefill["cut"]),
+            "decode": max(decode["cut"]) / max(decode["dense"])}
+
+
+def main() -> None:
+    """Cut, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default="docs/measured/structured.json")
+    parser.add_argument("--show", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    arguments = parser.parse_args()
+    path = Path("build/structured-quick.json" if arguments.quick else arguments.out)
+    table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    if not arguments.show:
+        measure(table, path, quick=arguments.quick)
+    print(f"dense {table['dense']['perplexity']:.2f}")
+    for key, row in table.items():
+        if key == "dense":
+            continue
+        print(f"{key:<40} {row['perplexity']:8.2f} +- {row['stderr']:.2f}  "
+              f"{row['removed']:,} parameters of {row['asked']:,} asked; prefill "
+              f"{row['prefill']:.2f}x, decode {row['decode']:.2f}x of dense")
+
+
+def measure(table: dict[str, Any], path: Path, *, quick: bool) -> None:
+    """What is not there yet, writing after every row."""
+    loaded = ns.models.load("smollm2")
+    cut = {side: ns.models.windows(loaded.tokenizer, protocol.side(side), length=512)
+           for side in ("calibration", "report")}
+    tokens, report = cut["calibration"][: 2 if quick else 16], cut["report"][: 1 if quick else 16]
+    dense: Any = loaded.model
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if "dense" not in table:
+        table["dense"] = _pair(ns.measure.perplexity(dense, report, batch_size=2))
+    for rate, heads, metric, way in ROWS[3:5] if quick else ROWS:
+        key = f"{rate}|{heads}|{metric}|{way}"
+        if key in table:
+            continue
+        model: Any = ns.models.load("smollm2").model
+        budget = ns.budgets.allocate(ns.measure.sizes_only(model), rate, rule="uniform")
+        begin = time.perf_counter()
+        done = prune_structured(model, budget, tokens, method=metric, compensate=way, heads=heads)
+        spent = time.perf_counter() - begin
+        table[key] = {**_pair(ns.measure.perplexity(model, report, batch_size=2)),
+                      "removed": done.removed, "asked": done.asked, "seconds": spent,
+                      **speed(dense, model, report[:1])}
+        write_json(path, table)
+        print(key, round(table[key]["perplexity"], 2), flush=True)
+
+
+def _pair(found: Any) -> dict[str, Any]:
+    return {"perplexity": found.value, "stderr": found.stderr if np.isfinite(found.stderr) else 0.0,
+            "nll": found.nll.tolist()}
+
+
+if __name__ == "__main__":
+    main()
