@@ -24,6 +24,7 @@ from neurosparse.adaptation.rates import Rates, ranks_of
 from neurosparse.adaptation.rerank import set_rank
 from neurosparse.adaptation.schedule import batches_of_steps, cubic, rank_path
 from neurosparse.adaptation.training import Training, order_of, rate_at
+from neurosparse.budgets import Profile, check_profile
 from neurosparse.errors import InputError, ModelError
 from neurosparse.models import Target, find_targets, get_weight, identity, set_weight
 from neurosparse.progress import Progress, silent
@@ -64,7 +65,8 @@ class LosaResult:
 
 
 def losa(model: nn.Module, data: Tensor, *, calibration: Tensor | None = None,
-         teacher: nn.Module | None = None, dtype: torch.dtype | None = None,
+         teacher: nn.Module | None = None, profile: Profile | None = None,
+         dtype: torch.dtype | None = None,
          folder: str | Path | None = None, resume: bool = False, watch: Watch | None = None,
          progress: Progress = silent, **options: Any) -> LosaResult:
     """Prune a model in steps, learn under the mask after each, and merge.
@@ -79,6 +81,9 @@ def losa(model: nn.Module, data: Tensor, *, calibration: Tensor | None = None,
         For pruning and the rates; the first training windows by default.
     teacher
         The dense model for distillation; a copy of ``model`` by default.
+    profile
+        Of the model as it comes, with the rule's evidence; measured by default. The rule
+        ``representation`` measures anew at every step all the same.
     dtype
         Of the calibration's matrix products.
     folder, resume
@@ -103,7 +108,8 @@ def losa(model: nn.Module, data: Tensor, *, calibration: Tensor | None = None,
     """
     check_text(data)
     chosen = LosaOptions(**options)
-    loop = _Loop(model, data, calibration, chosen, teacher, dtype, progress)
+    loop = _Loop(model, data, calibration, chosen, teacher, dtype, progress,
+                 profile)
     if folder is not None:
         loop.keep_in(folder, resume)
     return loop.run(watch or (lambda _info: None))
@@ -112,11 +118,13 @@ def losa(model: nn.Module, data: Tensor, *, calibration: Tensor | None = None,
 class _Loop:
     def __init__(self, model: nn.Module, data: Tensor, calibration: Tensor | None,
                  options: LosaOptions, teacher: nn.Module | None, dtype: torch.dtype | None,
-                 progress: Progress) -> None:
+                 progress: Progress, profile: Profile | None = None) -> None:
         self.model, self.data, self.options, self.dtype = model, data, options, dtype
         self.calibration = (data if calibration is None else calibration)[: options.windows]
         self.progress = progress
         self.targets = find_targets(model)
+        if profile is not None:
+            check_profile(profile, model=identity(model))
         self.by_name = {one.name: one for one in self.targets}
         self.original = ({one.name: get_weight(model, one).clone() for one in self.targets}
                          if options.regrow else {})
@@ -125,7 +133,7 @@ class _Loop:
         self.order = order_of(len(data), options.train)
         self.shares = batches_of_steps(len(self.order), options.steps)
         self.means = rank_path(options.rank, options.steps)
-        self.rates = Rates(options, dtype, progress)
+        self.rates = Rates(options, dtype, progress, profile)
         self.learner: LowRank | KeptValues = (
             KeptValues(model, self.targets) if options.update == "values" else
             LowRank(model, self.targets, options.most, scale=options.scale,

@@ -29,14 +29,16 @@ class Rates:
     ----------
     options
         Of the run.
-    products
+    dtype
         Of the calibration's matrix products.
+    given
+        A profile of the model as it came, in place of measuring one.
     """
 
     def __init__(self, options: LosaOptions, dtype: torch.dtype | None = None,
-                 progress: Progress = silent) -> None:
+                 progress: Progress = silent, given: Profile | None = None) -> None:
         self.options, self.dtype, self.progress = options, dtype, progress
-        self.profile: Profile | None = None
+        self.profile = given
         self._anew = options.rule == "representation"
 
     def at(self, model: nn.Module, tokens: Tensor, sparsity: float, gone: dict[str, float],

@@ -20,7 +20,7 @@ from tiny import tiny_model
 import neurosparse as ns
 from neurosparse.adaptation import LosaResult, TrainOptions, losa
 from neurosparse.adaptation.training import Training
-from neurosparse.errors import DivergenceError, InputError, ResumeError
+from neurosparse.errors import BudgetError, DivergenceError, InputError, ResumeError
 
 DATA = tiny_windows(40, 32)
 FAST = TrainOptions(learning_rate=5e-3)
@@ -205,6 +205,20 @@ def test_bad_input() -> None:
         Training(model, [], 1, TrainOptions(distill=1.0))
     with pytest.raises(InputError, match="batches"):
         losa(tiny_model(), DATA[:4], sparsity=0.5, steps=5)
+
+
+def test_a_profile_that_is_given_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(blocks=2)
+    found = ns.measure.profile(model, DATA[:8],
+                               evidence=[ns.measure.PropagationCollector(0.7)])
+    ways = {"rule": "propagation", "ranks": "damage", "steps": 1}
+    _, one = _run(**ways)
+    monkeypatch.setattr("neurosparse.adaptation.rates.profile",
+                        lambda *_a, **_k: pytest.fail("measured"))
+    _, two = _run(profile=found, **ways)
+    assert one.losses == two.losses
+    with pytest.raises(BudgetError, match="a profile made for"):
+        _run(tiny_model(blocks=3), profile=found, **ways)
 
 
 def test_a_step_watches() -> None:
