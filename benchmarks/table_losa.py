@@ -9,7 +9,8 @@ Run: make table-losa         (one seed, 50 k training tokens; over an hour on tw
 SmolLM2-135M by docs/protocol.md: the first 32 windows of the calibration side prune, the windows
 after them are learnt from (seed s: drawn), the first 16 windows of the report side report. Every
 row that learns has the same windows, batches, learning rate and schedule; low-rank rows have the
-same mean rank. The learning rates were chosen on the selection text (docs/adaptation.md).
+same mean rank. The learning rates were chosen on the selection text:
+``--selection --learning-rate 2e-3 --rows "ours, distilled" --out build/losa-2e-3.json``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import copy
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from neurosparse.measure import Perplexity, paired_difference, protocol
 from neurosparse.measure.choice import choice_accuracy
 from neurosparse.measure.choice_items import choice_items
 
-SPARSITY, LENGTH, PRUNES, REPORTS = 0.7, 512, 32, 16
+SPARSITY, LENGTH, PRUNES, REPORTS, SELECTIONS = 0.7, 512, 32, 16, 24
 RATE, RATE_VALUES = 5e-3, 2e-4
 OURS: dict[str, Any] = {"rule": "propagation", "refit": 0.3, "ranks": "damage", "steps": 1}
 DISTILLED = {"distill": 1.0}
@@ -58,15 +60,15 @@ ROWS: dict[str, dict[str, Any]] = {
 class Bench:
     """The model, its dense weights, and the texts."""
 
-    def __init__(self, seed: int, tokens: int) -> None:
+    def __init__(self, seed: int, tokens: int, side: str = "report") -> None:
         loaded = ns.models.load("smollm2")
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self.targets = ns.models.find_targets(self.model)
         self.dense = [ns.models.get_weight(self.model, t).clone() for t in self.targets]
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
         cut = {side: ns.models.windows(self.tokenizer, protocol.side(side), length=LENGTH)
-               for side in ("calibration", "report")}
-        self.report = cut["report"][:REPORTS]
+               for side in ("calibration", side)}
+        self.report = cut[side][: REPORTS if side == "report" else SELECTIONS]
         self.prunes = cut["calibration"][:PRUNES]
         after = cut["calibration"][PRUNES:]
         count = -(-tokens // LENGTH)
@@ -106,11 +108,14 @@ def plain_lora(bench: Bench, train: TrainOptions, rank: int, keep: list[Tensor] 
     model.requires_grad_(False)
 
 
-def change(bench: Bench, row: str, seed: int, quick: bool) -> dict[str, Any]:
+def change(bench: Bench, row: str, seed: int, rate: float | None, quick: bool
+           ) -> dict[str, Any]:
     """Make the row's model in place; what there is to say about it."""
     bench.restore()
     options = dict(ROWS[row])
     train = TrainOptions(**{"learning_rate": RATE, "seed": seed, **options.pop("train", {})})
+    if rate is not None:
+        train = replace(train, learning_rate=rate)
     rank = 8
     if row == "dense":
         return {}
@@ -150,9 +155,10 @@ def run(arguments: argparse.Namespace, path: Path) -> None:
                 key = f"{row}|{tokens}|{seed}"
                 if key in table:
                     continue
-                bench = bench or Bench(seed, tokens)
+                bench = bench or Bench(seed, tokens,
+                                       "selection" if arguments.selection else "report")
                 begin = time.perf_counter()
-                about = change(bench, row, seed, arguments.quick)
+                about = change(bench, row, seed, arguments.learning_rate, arguments.quick)
                 spent = time.perf_counter() - begin
                 table[key] = {**about, **score(bench, arguments.items), "seconds": round(spent, 1)}
                 write_json(path, table)
@@ -204,6 +210,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--items", type=int, default=200, help="of the choice task")
     parser.add_argument("--out", default="docs/measured/losa.json")
+    parser.add_argument("--selection", action="store_true", help="report on the selection text")
+    parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
