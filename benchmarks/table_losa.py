@@ -66,8 +66,8 @@ class Bench:
         self.targets = ns.models.find_targets(self.model)
         self.dense = [ns.models.get_weight(self.model, t).clone() for t in self.targets]
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
-        cut = {side: ns.models.windows(self.tokenizer, protocol.side(side), length=LENGTH)
-               for side in ("calibration", side)}
+        cut = {one: ns.models.windows(self.tokenizer, protocol.side(one), length=LENGTH)
+               for one in ("calibration", side)}
         self.report = cut[side][: REPORTS if side == "report" else SELECTIONS]
         self.prunes = cut["calibration"][:PRUNES]
         after = cut["calibration"][PRUNES:]

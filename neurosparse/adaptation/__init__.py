@@ -6,10 +6,11 @@ from neurosparse.adaptation.block_errors import BlockErrors, dense_outputs, rela
 from neurosparse.adaptation.config import MaskedLoraConfig, load_adapter, lora_config
 from neurosparse.adaptation.distillation import kl_to_dense, next_token_loss
 from neurosparse.adaptation.layer import MaskedLora, adapters_of
-from neurosparse.adaptation.losa import LosaResult, losa
+from neurosparse.adaptation.losa import losa
 from neurosparse.adaptation.masked_product import masked_linear
 from neurosparse.adaptation.options import LosaOptions
 from neurosparse.adaptation.rerank import set_rank
+from neurosparse.adaptation.result import LosaResult
 from neurosparse.adaptation.schedule import cubic
 from neurosparse.adaptation.training import TrainOptions
 
