@@ -27,6 +27,7 @@ from neurosparse.cli import (
     search,
     simulate,
     spectrum,
+    video,
 )
 from neurosparse.errors import NeurosparseError
 from neurosparse.extras import extras_named
@@ -45,6 +46,7 @@ app.command("search")(search.command)
 app.command("pack")(pack.command)
 app.command("generate")(generate.command)
 app.command("bench")(bench.command)
+app.add_typer(video.app, name="video")
 app.command("eval")(evaluate.command)
 app.command("report")(report.command)
 app.command("simulate")(simulate.command)
@@ -94,6 +96,7 @@ def main() -> None:
         code = 2
     if code == 130:
         one_go = sys.argv[1:2] in (["simulate"], ["meanfield"], ["pack"], ["generate"], ["bench"])
+        one_go = one_go or (sys.argv[1:2] == ["video"] and sys.argv[2:3] != ["eval"])
         print("neurosparse: interrupted"
               + ("" if one_go else "; finished parts are kept, go on with --resume"),
               file=sys.stderr)

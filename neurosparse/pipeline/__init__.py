@@ -19,6 +19,9 @@ from neurosparse.pipeline.steps import (
 )
 from neurosparse.pipeline.structured_step import StructuredOptions, structured_step
 from neurosparse.pipeline.values import convert_values
+from neurosparse.pipeline.video_eval import video_eval
+from neurosparse.pipeline.video_session import VideoOptions, VideoSession
+from neurosparse.pipeline.video_step import video_cost, video_step
 
 __all__ = [
     "AdaptOptions",
@@ -32,6 +35,8 @@ __all__ = [
     "SearchOptions",
     "StepOptions",
     "StructuredOptions",
+    "VideoOptions",
+    "VideoSession",
     "adapt_cost",
     "adapt_step",
     "compress",
@@ -48,4 +53,7 @@ __all__ = [
     "search_run",
     "sparsity_for_goal",
     "structured_step",
+    "video_cost",
+    "video_eval",
+    "video_step",
 ]

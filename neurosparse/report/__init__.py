@@ -11,6 +11,7 @@ from neurosparse.report.figure_rates import rates
 from neurosparse.report.figure_spectrum import spectrum
 from neurosparse.report.figure_trajectory import trajectory
 from neurosparse.report.figure_two_time import two_time
+from neurosparse.report.figure_video import video
 from neurosparse.report.page import write
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "spectrum",
     "trajectory",
     "two_time",
+    "video",
     "write",
 ]

@@ -52,3 +52,11 @@ def test_losa_headline() -> None:
 def test_tune_and_pack() -> None:
     said = _run(str(EXAMPLES / "adaptation/tune_and_pack.py"), "--quick")
     assert "60.00% zeros" in said and "packed: " in said
+
+
+@pytest.mark.slow
+@needs("av", "pyarrow")
+def test_quota_headline() -> None:
+    said = _run(str(EXAMPLES / "headlines/quota_video_mme.py"), "--tiny")
+    assert said.count("on 6 questions at 64 tokens") == 2 and "on the same 6 questions" in said
+    assert said.count("0 failed") == 2 and "65.9" in said

@@ -16,7 +16,7 @@ def _steps(count: int) -> list[dict[str, Any]]:
     names = [f"model.layers.{block}.{role}" for block in range(4) for role in ("q", "up")]
     return [{"asked": 0.3 + 0.1 * t, "sparsity": 0.3 + 0.1 * t,
              "rates": {name: 0.3 + 0.01 * at for at, name in enumerate(names)},
-             "ranks": {name: 4 + t for name in names}, "errors": [0.1, 0.2, 0.1, 0.4],
+             "ranks": dict.fromkeys(names, 4 + t), "errors": [0.1, 0.2, 0.1, 0.4],
              "losses": [3.0 - 0.1 * t, 2.9 - 0.1 * t]} for t in range(count)]
 
 

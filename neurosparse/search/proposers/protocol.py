@@ -23,8 +23,6 @@ class Proposer(Protocol):
         As the command line calls it.
     batch
         How many it likes to be asked for at a time.
-    told
-        How many values it was told.
     """
 
     name: str
