@@ -3,6 +3,8 @@
 Run: make table-budgets      (hours on two cores; goes on where it was stopped)
      python benchmarks/table_budgets.py --show          prints the table from what is there
      python benchmarks/table_budgets.py --show --windows 16      of the first 16 windows alone
+     python benchmarks/table_budgets.py --selection --power 9 --rules "propagation + sparsegpt"
+                                                        how the rule's power was chosen
      python benchmarks/table_budgets.py --quick         a few windows, to see that it runs
 
 Every row: budget by the rule from one profile of 32 calibration windows, pruned sequentially with
@@ -53,15 +55,16 @@ GRID = tuple(round(0.002 * at, 3) for at in range(1, 10))
 class Bench:
     """One model in memory, its dense weights kept beside it."""
 
-    def __init__(self, name: str, windows: int, calibration: int) -> None:
+    def __init__(self, name: str, windows: int, calibration: int, side: str = "report") -> None:
         loaded = ns.models.load(name)
         self.name, self.model, self.tokenizer = name, loaded.model, loaded.tokenizer
         self.targets = ns.models.find_targets(self.model)
         self.dense = [ns.models.get_weight(self.model, t).clone() for t in self.targets]
-        cut = {side: ns.models.windows(loaded.tokenizer, protocol.side(side), length=512)
-               for side in ("calibration", "report")}
-        self.report, self.whole = cut["report"][:windows], cut["calibration"]
+        cut = {one: ns.models.windows(loaded.tokenizer, protocol.side(one), length=512)
+               for one in ("calibration", side)}
+        self.report, self.whole = cut[side][:windows], cut["calibration"]
         self.count = calibration
+        self.power: float | None = None
 
     def calibration(self, seed: int) -> torch.Tensor:
         """The first windows for seed 0, else drawn."""
@@ -128,6 +131,8 @@ def budget_of(bench: Bench, found: ns.budgets.Profile, rule: str, sparsity: floa
         options: dict[str, Any] = {"step": step} if step else {}
         if name == "propagation" and " + " in rule:
             options["compensated"] = True
+        if name == "propagation" and bench.power is not None:
+            options["stiffness"] = bench.power / (1 - sparsity)
         return allocate(found, sparsity, rule=name, **options)
     key = f"{bench.name}|grid|{sparsity}"
     grid = table.setdefault(key, {})
@@ -153,7 +158,9 @@ def run(arguments: argparse.Namespace) -> None:
                     key = f"{name}|{rule}|{0.0 if rule == 'dense' else sparsity}|{seed}"
                     if key in table:
                         continue
-                    bench = bench or Bench(name, arguments.windows, arguments.calibration)
+                    bench = bench or Bench(name, arguments.windows, arguments.calibration,
+                                           "selection" if arguments.selection else "report")
+                    bench.power = arguments.power
                     budget = None
                     if rule != "dense":
                         found = profile_of(bench, seed, rule, rules, sparsity,
@@ -220,7 +227,14 @@ def main() -> None:
     parser = table_parser(__doc__ or "", RULES, 64, "docs/measured/table_budgets")
     parser.add_argument("--sparsities", nargs="+", type=float, default=list(SPARSITIES))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--selection", action="store_true",
+                        help="where choices are made: 24 windows of the selection text")
+    parser.add_argument("--power", type=float,
+                        help="of one over the density that stays, in the rule's k")
     arguments = parser.parse_args()
+    if arguments.selection or arguments.power is not None:
+        arguments.windows = 24 if arguments.selection else arguments.windows
+        arguments.out = f"build/table-budgets-power-{arguments.power}"
     if arguments.quick:
         arguments.windows, arguments.calibration, arguments.seeds = 2, 2, 1
         arguments.models, arguments.sparsities = ["smollm2"], [0.6]
