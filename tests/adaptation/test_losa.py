@@ -153,7 +153,7 @@ print(json.dumps({{"losses": done.losses, "digest": digest}}))
 @pytest.mark.slow
 @pytest.mark.parametrize("update", ["low-rank", "values"])
 def test_killed_and_resumed_is_the_same_run(tmp_path: Path, update: str) -> None:
-    """SIGKILL at five places; the loss curve and the weights are those of an undisturbed run."""
+    """SIGKILL at three places; the loss curve and the weights are those of an undisturbed run."""
     script = tmp_path / "run.py"
     script.write_text(_SCRIPT.format(tests=str(Path(__file__).resolve().parent.parent)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -163,7 +163,7 @@ def test_killed_and_resumed_is_the_same_run(tmp_path: Path, update: str) -> None
                                 stdout=subprocess.PIPE, env=environment)
 
     whole = start(str(tmp_path / "whole")).communicate(timeout=300)[0].splitlines()
-    for stop in ("2", "5", "9", "11", "17"):
+    for stop in ("2", "9", "17"):
         run = start(str(tmp_path / "cut"))
         assert run.stdout is not None
         for line in run.stdout:
