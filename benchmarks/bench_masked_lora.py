@@ -107,6 +107,7 @@ def main() -> None:
             times[form].append(time.perf_counter() - begin)
     for form in FORMS:
         found[form]["seconds"] = min(times[form])
+    for form in FORMS:
         ratio = found[form]["seconds"] / found["dense product"]["seconds"]
         space = found[form]["step_bytes"] / found["PEFT LoRA, unmasked"]["step_bytes"]
         print(f"{form:<22} {found[form]['seconds']:6.2f} s a step, {ratio:4.2f} of the dense "
