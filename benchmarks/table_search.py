@@ -24,6 +24,7 @@ import numpy as np
 
 import neurosparse as ns
 from neurosparse.budgets import Budget
+from neurosparse.budgets.units import units
 from neurosparse.files import write_json
 from neurosparse.measure import Perplexity, paired_difference, protocol
 from neurosparse.models import LoadedModel
@@ -73,9 +74,7 @@ class Bench:
 
     def by_block(self, budget: Budget) -> Any:
         """Mean rates of the blocks."""
-        block = self.profile.block
-        return np.array([np.average(budget.rates[block == b], weights=budget.sizes[block == b])
-                         for b in np.unique(block)])
+        return units(self.profile).mean(budget.rates)
 
     def search(self, row: str, rate: float, seed: int, evaluations: int, archive: Path
                ) -> dict[str, Any]:

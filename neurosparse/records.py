@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import json
 import os
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from neurosparse._version import __version__
-from neurosparse.errors import FormatError
+from neurosparse.errors import FormatError, InputError, ResumeError
 from neurosparse.files import read_json, write_json
 
 FORMAT = "neurosparse.run"
@@ -123,3 +124,33 @@ class RunRecord:
             raise FormatError(f"read {path}", found=f"unknown fields {unknown}",
                               expected="the fields of a run record")
         return cls(**fields)
+
+
+def check_same_run(path: str | Path, now: Mapping[str, Any]) -> None:
+    """Refuse to go on with the work of another run.
+
+    Parameters
+    ----------
+    path
+        The fingerprint that the unfinished run has written: all that decides its result.
+    now
+        That of this run.
+
+    Raises
+    ------
+    ResumeError
+        Names the first thing that differs.
+    """
+    try:
+        before = read_json(path)
+    except InputError:
+        before = {}
+    plain = json.loads(json.dumps(now))  # as a file has it: tuples are lists
+    differ = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key))
+    if differ:
+        key = differ[0]
+        raise ResumeError(
+            f"resume in {Path(path).parent}",
+            found=f"{key} {plain.get(key)!r} (and {len(differ) - 1} more differences)",
+            expected=f"{key} {before.get(key)!r}, as in the unfinished run",
+            mend="Repeat the same command, or discard the work with --overwrite.")

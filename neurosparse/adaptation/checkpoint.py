@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from neurosparse.errors import FormatError, ResumeError
-from neurosparse.files import read_json, write_json, write_whole
+from neurosparse.files import write_json, write_whole
+from neurosparse.records import check_same_run
 
 _STATE, _PRINT = "state.safetensors", "fingerprint.json"
 
@@ -39,21 +40,15 @@ class Checkpoints:
                  resume: bool = False) -> None:
         self.folder = Path(folder)
         found = self.folder / _PRINT
-        plain = json.loads(json.dumps(fingerprint))
         if found.is_file():
             if not resume:
                 raise ResumeError("adapt", found=f"unfinished work in {folder}",
                                   expected="an empty folder",
                                   mend="Go on with --resume, or remove the folder.")
-            before = read_json(found)
-            differ = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key))
-            if differ:
-                raise ResumeError(f"resume in {folder}", mend="Repeat the same command.",
-                                  found=f"{differ[0]} {plain.get(differ[0])!r}",
-                                  expected=f"{before.get(differ[0])!r}, as in the unfinished run")
+            check_same_run(found, fingerprint)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(found, plain)
+        write_json(found, dict(fingerprint))
 
     def write_step(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Weights at the beginning of a step."""

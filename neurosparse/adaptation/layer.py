@@ -24,8 +24,8 @@ from neurosparse.adaptation.masked_product import (
     masked_update,
     tiles,
 )
-from neurosparse.adaptation.masks import count, ones, pack_bits, unpack_bits
 from neurosparse.errors import InputError, ModelError
+from neurosparse.sparse.bits import count, ones, pack_bits, unpack_bits
 
 
 class MaskedLora(Linear):
@@ -141,6 +141,21 @@ class MaskedLora(Linear):
         delta = torch.cat(made).to(self._base().weight.dtype)
         return delta.T if self.fan_in_fan_out else delta
 
+    def write_merged(self, adapter: str, into: Tensor) -> None:
+        """``W + s M o (B A)`` to ``into`` (out, in), which may be W: rounded once, as forward."""
+        a, b = (factor.detach() for factor in self.factors(adapter))
+        rows, scale = self.base_rows(adapter), self.scaling[adapter]
+        for first, last in tiles(rows.shape):
+            into[first:last] = effective(rows, a, b, scale, first, last, into.dtype)
+
+    def add_to_weight(self, adapter: str, a: Tensor, b: Tensor, sign: float = 1.0) -> None:
+        """``W += sign * s M o (b a)``, for factors (rank, in) and (out, rank), a tile at a time."""
+        weight = self.base_weight()
+        rows = NoRows((self.out_features, self.in_features), self.lora_mask[adapter])
+        for first, last in tiles(rows.shape):
+            update = masked_update(rows, a, b, sign * self.scaling[adapter], first, last)
+            weight[first:last] = (weight[first:last] + update).to(weight.dtype)
+
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Merge; the weight as it was is kept until ``unmerge``, which is therefore exact."""
         names = [name for name in (adapter_names or self.active_adapters) if name in self.lora_A
@@ -148,12 +163,7 @@ class MaskedLora(Linear):
         for name in names:
             before = self._base().weight.data
             merged = torch.empty_like(before)
-            view = merged.T if self.fan_in_fan_out else merged
-            a, b = (factor.detach().float() for factor in self.factors(name))
-            rows = self.base_rows(name)
-            for first, last in tiles(rows.shape):
-                view[first:last] = effective(rows, a, b, self.scaling[name], first, last,
-                                             before.dtype)
+            self.write_merged(name, merged.T if self.fan_in_fan_out else merged)
             if safe_merge and not bool(torch.isfinite(merged).all()):
                 raise ModelError(f"merge {name}", found="NaN or infinite weights",
                                  expected="finite weights", mend="The adapter is broken.")

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from neurosparse.adaptation.config import lora_config
 from neurosparse.adaptation.layer import MaskedLora, adapters_of
-from neurosparse.adaptation.masked_product import DenseRows, effective, masked_update, tiles
-from neurosparse.adaptation.masks import mask_rows, pack_bits
 from neurosparse.models import Target, get_weight
+from neurosparse.sparse.bits import mask_rows, pack_bits
 
 Masks = Mapping[str, Tensor]
 """Bool tensors of shape (out, in) by target: what is kept."""
@@ -55,6 +54,7 @@ class LowRank:
         self.most = {one.name: min(rank, *one.shape) for one in self.targets}
         self.layers: dict[str, MaskedLora] = {}
 
+    @torch.no_grad()
     def attach(self, masks: Masks) -> None:
         """Around the pruned weights: at first as new; later the weight less what B A says."""
         if not self.layers:
@@ -70,27 +70,15 @@ class LowRank:
             return
         for name, layer in self.layers.items():
             layer.set_mask(masks[name])
-            self._shift(layer, -1)
+            layer.add_to_weight("default", *layer.factors("default"), sign=-1.0)
             _swap(self.model, name, layer)
 
+    @torch.no_grad()
     def detach(self) -> None:
         """Merge, under the mask."""
         for name, layer in self.layers.items():
-            self._shift(layer, 1)
+            layer.write_merged("default", layer.base_weight())
             _swap(self.model, name, layer.get_base_layer())
-
-    def _shift(self, layer: MaskedLora, sign: int) -> None:
-        """Add the update to the weight, or take it off."""
-        view = layer.base_weight()
-        rows = DenseRows(view, layer.lora_mask["default"])
-        a, b = (one.detach() for one in layer.factors("default"))
-        for first, last in tiles(rows.shape):
-            if sign > 0:  # rounded once, as the forward pass rounds
-                view[first:last] = effective(rows, a, b, layer.scaling["default"], first, last,
-                                             view.dtype)
-            else:
-                update = masked_update(rows, a, b, layer.scaling["default"], first, last)
-                view[first:last] = (view[first:last] - update).to(view.dtype)
 
     def parameters(self) -> list[nn.Parameter]:
         """A and B of every linear, in order."""

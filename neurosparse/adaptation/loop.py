@@ -17,7 +17,6 @@ from neurosparse.adaptation.block_errors import BlockErrors, dense_outputs
 from neurosparse.adaptation.checkpoint import Checkpoints
 from neurosparse.adaptation.layer import MaskedLora
 from neurosparse.adaptation.learners import KeptValues, LowRank, masks_of
-from neurosparse.adaptation.masks import pack_bits, unpack_bits
 from neurosparse.adaptation.options import LosaOptions
 from neurosparse.adaptation.rates import Rates, ranks_of
 from neurosparse.adaptation.rerank import set_rank
@@ -31,6 +30,7 @@ from neurosparse.progress import Progress
 from neurosparse.pruning import Refit, prune
 from neurosparse.pruning.pattern import Pattern
 from neurosparse.records import peak_memory
+from neurosparse.sparse.bits import pack_bits, unpack_bits
 
 Watch = Callable[[dict[str, Any]], None]
 """Called after every optimiser step with its number, loss, rate, mean rank, seconds, memory."""

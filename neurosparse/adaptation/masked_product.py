@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from neurosparse.adaptation.masks import mask_rows
+from neurosparse.sparse.bits import mask_rows
 
 # Numbers in a tile: 4 MB in float32, still in cache when it is multiplied.
 _TILE = 1 << 20

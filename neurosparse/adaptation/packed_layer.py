@@ -12,6 +12,7 @@ from neurosparse.errors import InputError, ModelError
 from neurosparse.sparse import SparseLinear
 from neurosparse.sparse.arithmetic import Rows as PackedViews
 from neurosparse.sparse.arithmetic import tile
+from neurosparse.sparse.bits import unpack_bits
 
 
 class PackedRows:
@@ -121,6 +122,4 @@ def _under(dense: Tensor, bits: Tensor) -> Tensor:
     if dense.device.type == "cpu":
         packed = kernels.pack_values(dense.contiguous().numpy(), bits.contiguous().numpy())
         return torch.from_numpy(packed)
-    places = torch.arange(8, dtype=torch.uint8, device=bits.device)
-    mask = ((bits[:, :, None] >> places) & 1).flatten(1)[:, : dense.shape[1]].bool()
-    return dense[mask]
+    return dense[unpack_bits(bits, dense.shape[1])]

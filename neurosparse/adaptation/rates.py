@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from neurosparse.adaptation.options import LosaOptions
-from neurosparse.budgets import Budget, Profile, allocate, evidence_for
-from neurosparse.budgets.propagation import path_below
+from neurosparse.budgets import Budget, Profile, allocate
 from neurosparse.budgets.ranks import ranks_by_error
-from neurosparse.measure import Collector, PropagationCollector, profile, sizes_only
+from neurosparse.measure import profile, sizes_only
+from neurosparse.measure.rule_evidence import evidence_of
 from neurosparse.models import Target
 from neurosparse.progress import Progress, silent
-from neurosparse.pruning import find_method, is_solver
+from neurosparse.pruning import compensates
 from neurosparse.pruning.pattern import Pattern
 
 Floats = NDArray[np.float64]
@@ -68,20 +68,16 @@ class Rates:
         # Names are taken as patterns, whose brackets would be read as sets.
         chosen = dict(options.rule_options)
         if options.rule == "propagation":
-            solves = options.refit is not None or is_solver(find_method(options.method))
-            chosen.setdefault("compensated", solves)
+            chosen.setdefault("compensated", compensates(options.method, options.refit))
         lower = {name.replace("[", "[[]"): rate for name, rate in gone.items()}
         return allocate(self.profile, sparsity, rule=options.rule, lower=lower or 0.0,
                         multiple=multiple, **chosen)
 
     def _measure(self, model: nn.Module, tokens: Tensor) -> Profile:
         options = self.options
-        names = evidence_for(options.rule, **options.rule_options)
-        if not names:
+        wanted = evidence_of(options.rule, options.sparsity, options.rule_options)
+        if not wanted:
             return sizes_only(model)
-        wanted: list[str | Collector] = [
-            PropagationCollector(points=path_below(options.sparsity))
-            if name == "propagation" else name for name in names]
         return profile(model, tokens, evidence=wanted, method="wanda", dtype=self.dtype,
                        batch_size=options.batch_size, progress=self.progress)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from neurosparse.adaptation.layer import MaskedLora
-from neurosparse.adaptation.masked_product import NoRows, masked_update, tiles
 from neurosparse.errors import InputError
 
 _FIRST, _SECOND = "exp_avg", "exp_avg_sq"
@@ -85,10 +84,5 @@ def _turn_moments(a: nn.Parameter, b: nn.Parameter, turn: Tensor, rank: int,
 def _into_weight(layer: MaskedLora, adapter: str, rank: int, before: int) -> None:
     """Add what the dropped directions say to the weight, under the mask."""
     a, b = layer.whole(adapter)
-    rows = NoRows((layer.out_features, layer.in_features), layer.lora_mask[adapter])
-    view = layer.base_weight()
-    for first, last in tiles(rows.shape):
-        dropped = masked_update(rows, a[rank:before], b[:, rank:before], layer.scaling[adapter],
-                                first, last)
-        view[first:last] += dropped.to(view.dtype)
+    layer.add_to_weight(adapter, a[rank:before], b[:, rank:before])
     b[:, rank:before] = 0.0

@@ -66,12 +66,12 @@ def command(
     from neurosparse.models import identity, load_empty
     from neurosparse.pipeline.goals import Goal, allocator_of, sparsity_for_goal
     from neurosparse.pipeline.steps import StepOptions
-    from neurosparse.pruning import find_method, is_solver
+    from neurosparse.pruning import compensates
 
     goal = _one_of({"--sparsity": sparsity, "--bits": bits, "--max-bytes": max_bytes,
                     "--tokens-per-s": tokens_per_s, "--max-perplexity": max_perplexity})
     options: dict[str, Any] = dict(_pair("--option", text) for text in option or [])
-    if rule == "propagation" and is_solver(find_method(method)):
+    if rule == "propagation" and compensates(method):
         options.setdefault("compensated", True)
     check_options(rule, options)
     measured = Profile.read(profile)

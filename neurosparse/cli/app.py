@@ -97,9 +97,10 @@ def main() -> None:
     if code == 130:
         one_go = sys.argv[1:2] in (["simulate"], ["meanfield"], ["pack"], ["generate"], ["bench"])
         one_go = one_go or (sys.argv[1:2] == ["video"] and sys.argv[2:3] != ["eval"])
+        onward = ("repeat the command to go on" if sys.argv[1:2] == ["search"]
+                  else "go on with --resume")
         print("neurosparse: interrupted"
-              + ("" if one_go else "; finished parts are kept, go on with --resume"),
-              file=sys.stderr)
+              + ("" if one_go else f"; finished parts are kept, {onward}"), file=sys.stderr)
     sys.stdout.flush()
     # A pool of another library may still hold threads; the exit code must not wait for them.
     sys.exit(code if isinstance(code, int) else 0)

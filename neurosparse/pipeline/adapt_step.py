@@ -6,16 +6,24 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
 from neurosparse import kernels, report
 from neurosparse.adaptation import LosaOptions, LosaResult, losa
-from neurosparse.errors import InputError
-from neurosparse.files import write_json, write_whole
+from neurosparse.errors import InputError, TextError
+from neurosparse.files import write_json, write_text, write_whole
 from neurosparse.measure import Perplexity, paired_difference, perplexity, protocol
-from neurosparse.models import LoadedModel, load, load_empty, products_of, read_documents, windows
+from neurosparse.models import (
+    LoadedModel,
+    load,
+    load_empty,
+    load_tokenizer,
+    products_of,
+    read_documents,
+    windows,
+)
 from neurosparse.pipeline.plan import matmul_speed
 from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
@@ -91,7 +99,11 @@ def gather_windows(options: AdaptOptions, tokenizer: Any) -> Windows:
         whole = windows(tokenizer, read_documents(options.data), length=length)
         cut = len(whole)
         if options.report_text is None:
-            cut = max(1, min(len(whole) - 1, round((1 - _HELD) * len(whole))))
+            if cut < 2:
+                raise TextError("adapt", found=f"{options.data} of one window of {length} tokens",
+                                expected="one to learn from and one to report on",
+                                mend="Give more text, a --report-text, or shorter windows.")
+            cut = max(1, min(cut - 1, round((1 - _HELD) * cut)))
         rest, held = whole[:cut], []
         calibration = rest[: options.losa.windows]
         tokens = options.tokens or rest.numel()
@@ -104,11 +116,15 @@ def gather_windows(options: AdaptOptions, tokenizer: Any) -> Windows:
 
 
 def adapt_cost(options: AdaptOptions) -> dict[str, Any]:
-    """What a run will do, its seconds and memory, from the speed of one matrix product."""
+    """What a run will do, its seconds and memory, from the speed of one matrix product.
+
+    The texts are read, the weights are not.
+    """
     model = load_empty(options.model)
     total = sum(parameter.numel() for parameter in model.parameters())
     one, train = options.losa, options.losa.train
-    tokens = options.tokens or 50_000
+    texts = gather_windows(options, load_tokenizer(options.model))
+    tokens = texts.data.numel()
     speed = matmul_speed()
     teacher = 2 if train.distill else 0
     learns = 4 * total if one.update == "values" else 0
@@ -118,7 +134,7 @@ def adapt_cost(options: AdaptOptions) -> dict[str, Any]:
         passes += 20 * one.windows * options.window_length
     return {
         "model": options.model, "parameters": total, "training_tokens": tokens,
-        "optimiser_steps": tokens // options.window_length // train.batch_size,
+        "optimiser_steps": len(texts.data) // train.batch_size,
         "prunings": one.steps,
         "seconds": {"prune": round(2 * total * passes / speed, 1),
                     "learn": round((6 + teacher) * total * tokens / speed, 1)},
@@ -143,6 +159,8 @@ def adapt_step(options: AdaptOptions, *, resume: bool = False, overwrite: bool =
         neither ``resume`` nor ``overwrite`` is for.
     """
     out = Path(options.out)
+    if resume and (out / "run.json").is_file() and not (out / _WORK).exists():
+        return RunRecord.read(out / "run.json").results  # it was finished before
     _make_room(out, resume, overwrite)
     if is_packed(options.model):
         raise InputError("adapt", found=f"{options.model}, a packed model",
@@ -158,10 +176,9 @@ def adapt_step(options: AdaptOptions, *, resume: bool = False, overwrite: bool =
         dtype = products_of(loaded.model, "auto")
     with record.timed("evaluate"):
         before = perplexity(loaded.model, texts.report, progress=progress)
-    with record.timed("adapt"), (out / _LOG).open("a" if resume else "w") as log:
+    with record.timed("adapt"), _Log(out / _LOG) as log:
         done = losa(loaded.model, texts.data, calibration=texts.calibration, dtype=dtype,
-                    folder=out / _WORK, resume=resume, progress=progress,
-                    watch=lambda info: print(json.dumps(info), file=log, flush=True),
+                    folder=out / _WORK, resume=resume, progress=progress, watch=log,
                     **_fields(options.losa))
     with record.timed("evaluate"):
         after = perplexity(loaded.model, texts.report, progress=progress)
@@ -172,13 +189,36 @@ def _make_room(out: Path, resume: bool, overwrite: bool) -> None:
     if overwrite:
         for name in ("model", _WORK):
             shutil.rmtree(out / name, ignore_errors=True)
-    elif (out / "model").exists():
+    elif (out / "model").exists() and not (resume and (out / _WORK).exists()):
         raise InputError("adapt", found=f"results in {out}", expected="an empty folder",
                          mend="Name another with --out, or replace them with --overwrite.")
     elif (out / _WORK).exists() and not resume:
         raise InputError("adapt", found=f"unfinished work in {out}", expected="an empty folder",
                          mend="Go on with --resume, or discard it with --overwrite.")
     out.mkdir(parents=True, exist_ok=True)
+
+
+class _Log:
+    """``losses.jsonl``: one line an optimiser step; steps that are done again stand there once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def __call__(self, info: dict[str, Any]) -> None:
+        """Write a line; at the first one those of later steps, of a run cut off, are dropped."""
+        if self._file is None:
+            before = self._path.read_text().splitlines() if info["step"] > 1 else []
+            write_text(self._path, "".join(f"{line}\n" for line in before[: info["step"] - 1]))
+            self._file = self._path.open("a")
+        print(json.dumps(info), file=self._file, flush=True)
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def _fields(options: LosaOptions) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from neurosparse import __version__, kernels, report
 from neurosparse.budgets import Budget, Profile, allocate
 from neurosparse.measure import DepthErrors, profile, sizes_only
+from neurosparse.measure.rule_evidence import evidence_of
 from neurosparse.models import (
     LoadedModel,
     find_blocks,
@@ -25,7 +26,6 @@ from neurosparse.models import (
     products_of,
 )
 from neurosparse.pipeline.evaluate import evaluate_alone, write_windows
-from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.export import export_dense
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack import pack_model

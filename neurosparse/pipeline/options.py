@@ -9,7 +9,7 @@ from typing import Any
 from neurosparse.budgets import RULES, check_options, check_sparsity
 from neurosparse.errors import InputError
 from neurosparse.models import PRODUCTS
-from neurosparse.pruning import METHODS, Pattern, Refit, find_method, is_solver
+from neurosparse.pruning import METHODS, Pattern, Refit, compensates
 from neurosparse.sparse import VALUES
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -106,8 +106,8 @@ class CompressOptions:
         """Options of the rule that were given, or that follow from the method."""
         if self.step is not None:
             return {"step": self.step}
-        solves = self.refit is not None or is_solver(find_method(self.method))
-        return {"compensated": True} if self.rule == "propagation" and solves else {}
+        solved = self.rule == "propagation" and compensates(self.method, self.refit)
+        return {"compensated": True} if solved else {}
 
     @property
     def folder(self) -> Path:

@@ -11,8 +11,8 @@ import torch
 
 from neurosparse.budgets import step_bounds
 from neurosparse.measure import profile_cost
+from neurosparse.measure.rule_evidence import evidence_of
 from neurosparse.models import find_blocks, find_targets, load_empty, resolve
-from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.sparse import packed_bytes
 

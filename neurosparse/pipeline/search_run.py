@@ -13,20 +13,29 @@ import torch
 
 from neurosparse import kernels
 from neurosparse.budgets import allocate, check_sparsity
+from neurosparse.budgets.units import units
 from neurosparse.errors import InputError
 from neurosparse.files import write_json
 from neurosparse.measure import profile, protocol, sizes_only
+from neurosparse.measure.rule_evidence import evidence_of
 from neurosparse.models import LoadedModel, identity, load, read_documents, windows
-from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.local_completion import LocalCompletion
 from neurosparse.pipeline.structured_fitness import MEASURES, StructuredFitness
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning.structured import METRICS, find_groups, structured_scores
 from neurosparse.records import RunRecord
-from neurosparse.search import PROPOSERS, Space, make_proposer, profile_space, search
-from neurosparse.search.completion import ServerCompletion
+from neurosparse.search import (
+    PROPOSERS,
+    Patient,
+    ServerCompletion,
+    Space,
+    make_proposer,
+    profile_space,
+    search,
+)
 
 _SPREAD = 0.35
+_HOURS = 6 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -168,10 +177,7 @@ def _space(options: SearchOptions, loaded: LoadedModel, calibration: torch.Tenso
     space = profile_space(measured, options.rate, lower=max(0.0, options.rate - _SPREAD),
                           upper=min(0.95, options.rate + _SPREAD))
     given = allocate(measured, options.rate, rule=options.start).rates
-    blocks = np.unique(measured.block)
-    means = np.array([np.average(given[measured.block == b],
-                                 weights=measured.sizes[measured.block == b]) for b in blocks])
-    return space, means
+    return space, units(measured).mean(given)
 
 
 def _completion(options: SearchOptions, loaded: LoadedModel) -> Any:
@@ -181,8 +187,10 @@ def _completion(options: SearchOptions, loaded: LoadedModel) -> Any:
                                 temperature=options.temperature)
     asked = loaded if options.llm in (None, options.model) else load(
         options.llm or "", dtype=options.dtype, device=options.device)
-    return LocalCompletion(asked, options.llm or options.model, seed=options.seed,
-                           temperature=options.temperature)
+    local = LocalCompletion(asked, options.llm or options.model, seed=options.seed,
+                            temperature=options.temperature)
+    # It ends by itself, and what it refuses once it refuses again.
+    return Patient(local, timeout=_HOURS, retries=0)
 
 
 def _digest(tokens: torch.Tensor) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from neurosparse.budgets import Budget, Profile, check_budget
 from neurosparse.errors import InputError
 from neurosparse.measure import Collector, Cost, profile, profile_cost
+from neurosparse.measure.rule_evidence import collector_of, evidence_of
 from neurosparse.models import identity, load, load_empty, products_of
-from neurosparse.pipeline.evidence import collector_of, evidence_of
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from neurosparse.adaptation import kl_to_dense, next_token_loss
 from neurosparse.budgets import Budget
 from neurosparse.pruning.structured import Group, choose, make_plan, masked
 
-# Logits of a piece: 2^23 numbers are 32 MB in float32.
-_PIECE = 1 << 23
 MEASURES = ("perplexity", "kl")
 
 
@@ -51,17 +49,11 @@ class StructuredFitness:
         return sum(found) / count
 
     def _logits(self, window: Tensor) -> Tensor:
-        out: Tensor = self.model(input_ids=window[None], use_cache=False).logits[0]
+        out: Tensor = self.model(input_ids=window[None], use_cache=False).logits
         return out
 
     def _of(self, number: int) -> float:
-        window, logits = self.tokens[number], self._logits(self.tokens[number])
+        window, logits = self.tokens[number : number + 1], self._logits(self.tokens[number])
         if self.measure == "perplexity":
-            return float(functional.cross_entropy(logits[:-1].float(), window[1:]))
-        total, step = 0.0, max(1, _PIECE // logits.shape[1])
-        dense = self._dense[number]
-        for at in range(0, len(logits), step):
-            theirs = torch.log_softmax(dense[at : at + step].float(), -1)
-            ours = torch.log_softmax(logits[at : at + step].float(), -1)
-            total += float(torch.sum(theirs.exp() * (theirs - ours)))
-        return total / len(logits)
+            return float(next_token_loss(logits, window))
+        return float(kl_to_dense(logits, self._dense[number]))

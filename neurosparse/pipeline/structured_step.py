@@ -12,8 +12,8 @@ from neurosparse import kernels
 from neurosparse.budgets import Budget, allocate, check_budget, check_sparsity
 from neurosparse.errors import InputError
 from neurosparse.measure import Perplexity, perplexity, profile, protocol, sizes_only
+from neurosparse.measure.rule_evidence import evidence_of
 from neurosparse.models import LoadedModel, identity, load, products_of, windows
-from neurosparse.pipeline.evidence import evidence_of
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from neurosparse.errors import InputError, ResumeError
+from neurosparse.errors import InputError
 from neurosparse.files import read_json, translated_errors, write_json
+from neurosparse.records import check_same_run
 
 NAME = ".work"
 # What a finished run leaves in the folder; nothing of it appears before all of it is there.
@@ -48,7 +49,7 @@ class Work:
                     "compress", found=f"unfinished work in {folder}", expected="an empty folder",
                     mend="Go on with --resume, or discard it with --overwrite.",
                 )
-            self._check(fingerprint)
+            check_same_run(self.folder / "fingerprint.json", fingerprint)
             return
         if finished and not overwrite:
             raise InputError(
@@ -59,22 +60,6 @@ class Work:
         with translated_errors(folder):
             self.folder.mkdir(parents=True)
         write_json(self.folder / "fingerprint.json", fingerprint)
-
-    def _check(self, fingerprint: dict[str, Any]) -> None:
-        try:
-            before = read_json(self.folder / "fingerprint.json")
-        except InputError:
-            before = {}
-        differ = sorted(key for key in set(before) | set(fingerprint)
-                        if before.get(key) != fingerprint.get(key))
-        if differ:
-            key = differ[0]
-            raise ResumeError(
-                f"resume in {self.out}",
-                found=f"{key} {fingerprint.get(key)!r} (and {len(differ) - 1} more differences)",
-                expected=f"{key} {before.get(key)!r}, as in the unfinished run",
-                mend="Repeat the same command, or discard the work with --overwrite.",
-            )
 
     def path(self, name: str) -> Path:
         """A file or folder in waiting."""

@@ -4,7 +4,14 @@ from neurosparse.pruning.admm import sparse_least_squares
 from neurosparse.pruning.checkpoint import BlockFiles
 from neurosparse.pruning.masked_cg import masked_least_squares
 from neurosparse.pruning.masks import lowest_by_row, lowest_overall, row_counts, row_order
-from neurosparse.pruning.methods import METHODS, Method, Solver, find_method, is_solver
+from neurosparse.pruning.methods import (
+    METHODS,
+    Method,
+    Solver,
+    compensates,
+    find_method,
+    is_solver,
+)
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.pattern import Pattern, lowest_by_group
 from neurosparse.pruning.prune import PruneReport, prune
@@ -29,6 +36,7 @@ __all__ = [
     "Rounded",
     "Solver",
     "StatisticsByTarget",
+    "compensates",
     "drop_counts",
     "find_method",
     "is_solver",

@@ -90,3 +90,16 @@ def find_method(name: str) -> Method:
         raise InputError("prune", found=f"method {name!r}",
                          expected="one of " + ", ".join(sorted(METHODS)))
     return METHODS[name]
+
+
+def compensates(name: str, refit: float | None = None) -> bool:
+    """Whether the weights that stay are solved again: by the method itself, or by a re-fit.
+
+    The rule ``propagation`` then takes rates that differ less (``compensated=True``).
+
+    Raises
+    ------
+    InputError
+        Unknown method.
+    """
+    return refit is not None or is_solver(find_method(name))

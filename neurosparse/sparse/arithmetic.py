@@ -17,6 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from neurosparse import kernels
 from neurosparse.sparse import on_gpu
+from neurosparse.sparse.bits import unpack_bits
 from neurosparse.sparse.kinds import Kind, kind_of
 from neurosparse.tiles import Tiles
 
@@ -255,6 +256,4 @@ def _torch_tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.
 
 def _bits(rows: Rows, first: int, last: int) -> torch.Tensor:
     """Which entries are set, bool tensor of shape (last - first, cols)."""
-    bitmap = rows.bitmap[first:last]
-    places = torch.arange(8, dtype=torch.uint8, device=bitmap.device)
-    return ((bitmap[:, :, None] >> places) & 1).flatten(1)[:, : rows.cols].bool()
+    return unpack_bits(rows.bitmap[first:last], rows.cols)

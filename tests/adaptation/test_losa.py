@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -225,4 +224,4 @@ def test_a_step_watches() -> None:
     seen: list[dict[str, Any]] = []
     _run(steps=2, watch=seen.append)
     assert [one["step"] for one in seen] == list(range(1, 21))
-    assert seen[-1]["rank"] == 6 and seen[0]["memory_bytes"] > 1e6 and time.time() > 0
+    assert seen[-1]["rank"] == 6 and seen[0]["memory_bytes"] > 1e6

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from neurosparse.adaptation import masked_product
 from neurosparse.adaptation.masked_product import DenseRows, NoRows, masked_linear
-from neurosparse.adaptation.masks import count, pack_bits, unpack_bits
 from neurosparse.errors import InputError
+from neurosparse.sparse.bits import count, pack_bits, unpack_bits
 
 
 def _case(rows: int, columns: int, rank: int, tokens: int, seed: int = 0,

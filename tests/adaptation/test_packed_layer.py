@@ -58,7 +58,7 @@ def test_unmerging_is_exact_and_adapters_reload(tmp_path: Path) -> None:
     randomise(model)
     out = model(X).logits
     model.merge_adapter()
-    assert not torch.equal(model(X).logits, torch.zeros_like(out))
+    torch.testing.assert_close(model(X).logits, out, rtol=1e-4, atol=1e-5)
     model.unmerge_adapter()
     assert torch.equal(model(X).logits, out)
     model.save_pretrained(tmp_path / "adapter")

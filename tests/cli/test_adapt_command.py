@@ -63,6 +63,11 @@ def test_interrupted_and_resumed(place: Path) -> None:
     done = run(*_command(place, "--resume", "--json"))
     assert done.code == 0, done.err
     assert done.json["adapted"] == whole.json["adapted"]
+    logged = [json.loads(line) for line in (place / "out" / "losses.jsonl").open()]
+    assert [one["step"] for one in logged] == list(range(1, len(logged) + 1))
+    assert [round(one["loss"], 5) for one in logged] == [
+        loss for step in whole.json["steps"] for loss in step["losses"]]
+    assert run(*_command(place, "--resume", "--json")).json == done.json  # finished before
     assert not (place / "out" / ".work").exists()
 
 
@@ -76,6 +81,11 @@ def test_interrupted_and_resumed(place: Path) -> None:
 ])
 def test_bad_input(place: Path, more: tuple[str, ...], said: str) -> None:
     refused(run(*_command(place, *more)), said)
+
+
+def test_one_window_is_too_little(place: Path) -> None:
+    (place / "own.jsonl").write_text('{"text": "' + "w1 " * 40 + '"}\n')
+    refused(run(*_command(place, "--dry-run")), "one window", "--report-text")
 
 
 def test_records_without_text_are_refused(place: Path) -> None:

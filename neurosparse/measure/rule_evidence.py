@@ -1,4 +1,4 @@
-"""What the rule of a run needs measured."""
+"""What a rule needs measured, with the collectors' options that follow from the sparsity."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from neurosparse.budgets import evidence_for
-from neurosparse.measure import Collector, ProgressionCollector, PropagationCollector
+from neurosparse.measure.collect_progression import ProgressionCollector
+from neurosparse.measure.collect_propagation import PropagationCollector
+from neurosparse.measure.evidence import Collector
 
 
 def collector_of(name: str, sparsity: float, folder: str | Path | None = None,

@@ -1,4 +1,4 @@
-"""Explicit masks as packed bits: what may be other than zero, whatever a weight happens to be."""
+"""Masks as the packed format's bits, with torch operators on any device."""
 
 from __future__ import annotations
 
