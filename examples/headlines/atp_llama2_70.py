@@ -15,30 +15,18 @@ streamed model needs one block), texts are files or `datasets:NAME:CONFIG:SPLIT`
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
-from tiny import write_tiny
+from tiny import headline_parser, write_tiny
 
 import neurosparse as ns
 
 
 def main() -> None:
     """Three runs of ``compress``, one line each."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?")
+    parser = headline_parser(__doc__ or "", window_length=2048, out="out/atp-headline")
     parser.add_argument("--calibration")
-    parser.add_argument("--report-text")
-    parser.add_argument("--sparsity", type=float, default=0.7)
-    parser.add_argument("--window-length", type=int, default=2048)
-    parser.add_argument("--windows", type=int, default=128)
-    parser.add_argument("--report-windows", type=int, default=160)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--out", default="out/atp-headline")
-    parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     if not arguments.tiny and arguments.model is None:
         parser.error("name the model, or --tiny")

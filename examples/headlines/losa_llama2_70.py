@@ -22,7 +22,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tiny import write_tiny
+from tiny import headline_parser, write_tiny
 
 from neurosparse.adaptation import LosaOptions, TrainOptions
 from neurosparse.pipeline import AdaptOptions, adapt_step
@@ -30,20 +30,9 @@ from neurosparse.pipeline import AdaptOptions, adapt_step
 
 def parse() -> argparse.Namespace:
     """The arguments; those of the paper by default."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?")
+    parser = headline_parser(__doc__ or "", window_length=1024, out="out/losa-headline")
     parser.add_argument("--data")
-    parser.add_argument("--report-text")
-    parser.add_argument("--sparsity", type=float, default=0.7)
-    parser.add_argument("--window-length", type=int, default=1024)
-    parser.add_argument("--windows", type=int, default=128)
-    parser.add_argument("--report-windows", type=int, default=160)
     parser.add_argument("--tokens", type=int, default=10_000_000)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--out", default="out/losa-headline")
-    parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     if not arguments.tiny and (arguments.model is None or arguments.data is None):
         parser.error("name the model and --data, or --tiny")

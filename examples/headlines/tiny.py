@@ -1,13 +1,31 @@
-"""A random Llama and random words, for ``--tiny``: that a headline runs, and nothing else."""
+"""What the headlines share: arguments, and for ``--tiny`` a random Llama with random words."""
 
 from __future__ import annotations
 
+import argparse
 import random
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+
+def headline_parser(about: str, *, window_length: int, out: str) -> argparse.ArgumentParser:
+    """Model, report text, windows, sparsity, machine; the numbers are those of the papers."""
+    parser = argparse.ArgumentParser(description=about,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--report-text")
+    parser.add_argument("--sparsity", type=float, default=0.7)
+    parser.add_argument("--window-length", type=int, default=window_length)
+    parser.add_argument("--windows", type=int, default=128)
+    parser.add_argument("--report-windows", type=int, default=160)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--out", default=out)
+    parser.add_argument("--tiny", action="store_true")
+    return parser
 
 
 def write_tiny(folder: Path, words: int = 8000) -> tuple[str, str]:

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 from models.families import build
+from one_thread import one_thread  # noqa: F401
 from torch import nn
 
 _BUILT: dict[str, nn.Module] = {}
-
-
-@pytest.fixture(autouse=True)
-def _few_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

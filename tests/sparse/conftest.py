@@ -8,18 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from one_thread import one_thread  # noqa: F401
 
 from neurosparse import kernels
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-@pytest.fixture(autouse=True)
-def _few_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=kernels.levels())
