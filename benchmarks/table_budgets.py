@@ -234,7 +234,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.selection or arguments.power is not None:
         arguments.windows = 24 if arguments.selection else arguments.windows
-        arguments.out = f"build/table-budgets-power-{arguments.power}"
+        side = "selection" if arguments.selection else "report"
+        arguments.out = f"build/table-budgets-{side}-power-{arguments.power}"
     if arguments.quick:
         arguments.windows, arguments.calibration, arguments.seeds = 2, 2, 1
         arguments.models, arguments.sparsities = ["smollm2"], [0.6]
