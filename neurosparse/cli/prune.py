@@ -37,13 +37,13 @@ def command(
         help="Rates of the blocks, with --rate: uniform, propagation ... (docs/rules.md).",
         rich_help_panel=_Structured)] = "uniform",
     metric: Annotated[str, typer.Option(
-        help="wanda-sp, flap, magnitude, taylor, fisher.", rich_help_panel=_Structured)]
-    = "wanda-sp",
+        help="flap, wanda-sp, magnitude, taylor, fisher.", rich_help_panel=_Structured)]
+    = "flap",
     compensate: Annotated[str, typer.Option(
         help="least_squares, bias or none.", rich_help_panel=_Structured)] = "least_squares",
     heads: Annotated[str, typer.Option(
         help="groups: key-value groups whole; queries: query heads inside every group.",
-        rich_help_panel=_Structured)] = "groups",
+        rich_help_panel=_Structured)] = "queries",
     experts: Annotated[bool, typer.Option(
         "--experts", help="Whole experts of a mixture.", rich_help_panel=_Structured)] = False,
     round_to: Annotated[int, typer.Option(

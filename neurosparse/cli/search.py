@@ -37,9 +37,9 @@ def command(
         help="Selection windows.", rich_help_panel=_How)] = 4,
     window_length: Annotated[int, typer.Option(help="Tokens.", rich_help_panel=_How)] = 256,
     metric: Annotated[str, typer.Option(
-        help="wanda-sp, flap, magnitude, taylor, fisher.", rich_help_panel=_What)] = "wanda-sp",
+        help="flap, wanda-sp, magnitude, taylor, fisher.", rich_help_panel=_What)] = "flap",
     heads: Annotated[str, typer.Option(
-        help="groups or queries.", rich_help_panel=_What)] = "groups",
+        help="groups or queries.", rich_help_panel=_What)] = "queries",
     round_to: Annotated[int, typer.Option(
         help="Neurons that stay are a multiple of it.", rich_help_panel=_What)] = 1,
     calibration: of.Calibration = None,

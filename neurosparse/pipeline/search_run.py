@@ -74,8 +74,8 @@ class SearchOptions:
     evaluations: int = 100
     seed: int = 0
     start: str = "uniform"
-    metric: str = "wanda-sp"
-    heads: str = "groups"
+    metric: str = "flap"
+    heads: str = "queries"
     round_to: int = 1
     measure: str = "perplexity"
     selection: str | None = None

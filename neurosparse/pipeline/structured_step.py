@@ -58,9 +58,9 @@ class StructuredOptions:
     rate: float | None = None
     budget: str | None = None
     rule: str = "uniform"
-    metric: str = "wanda-sp"
+    metric: str = "flap"
     compensate: str = "least_squares"
-    heads: str = "groups"
+    heads: str = "queries"
     experts: bool = False
     round_to: int = 1
     export: str | None = None
