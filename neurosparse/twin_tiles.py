@@ -34,10 +34,16 @@ def tiled(matrix: Array, kind: str) -> Array:
     """
     lane, (rows, cols) = _LANE[kind], matrix.shape
     groups, words = -(-rows // ROWS), words_of(cols)
-    whole = np.zeros((groups * ROWS, words * COLS), matrix.dtype)
-    whole[:rows, :cols] = matrix
-    parts = whole.reshape(groups, ROWS, words, COLS // lane, lane)
-    return np.ascontiguousarray(parts.transpose(0, 2, 3, 1, 4)).reshape(groups, words, 64)
+    whole = np.ascontiguousarray(matrix)
+    if whole.shape != (groups * ROWS, words * COLS):
+        whole = np.zeros((groups * ROWS, words * COLS), matrix.dtype)
+        whole[:rows, :cols] = matrix
+    # The items of a lane stay together: where they fill 32 bits they move as one.
+    joined = lane * whole.itemsize == 4
+    wide = whole.view(np.uint32) if joined else whole
+    parts = wide.reshape(groups, ROWS, words, COLS // lane, 1 if joined else lane)
+    items = np.ascontiguousarray(parts.transpose(0, 2, 3, 1, 4))
+    return items.view(matrix.dtype).reshape(groups, words, 64)
 
 
 def untiled(items: Array, kind: str, rows: int, cols: int) -> Array:

@@ -19,6 +19,8 @@ def command(
         help="Pruned model: folder, hub id, .gguf file; or a packed folder, to change its kind "
              "of values.")],
     values: Annotated[str, typer.Option(help="bf16, fp16, fp32 or int8.")] = "bf16",
+    vocabulary: Annotated[str, typer.Option(
+        help="Embedding and head: int8, dense, or auto (int8 where the values are).")] = "auto",
     out: Annotated[str, typer.Option(help="Folder of the packed model.")] = "packed",
     max_shard: Annotated[float, typer.Option(
         help="Bytes of one file at most (2e9).")] = 5e9,
@@ -38,7 +40,7 @@ def command(
     with shown(progress) as see:
         found = pack_step(model, out, values=values, dtype=dtype, stream=stream,
                           max_shard_bytes=max_shard, overwrite=overwrite, write=not dry_run,
-                          progress=see)
+                          vocabulary=vocabulary, progress=see)
     if as_json:
         print_json(found.as_dict())
         return
@@ -52,14 +54,15 @@ def _print(found: PackReport) -> None:
     print(f"{found.model} ({found.source}): {found.zeros / found.weights:.2%} of {found.weights:,} "
           f"weights in {found.matrices} matrices are gone; {found.packed_matrices} get packed")
     wide = "fp32" if found.values == "fp32" else "fp16" if found.values == "fp16" else "bf16"
-    whole = found.dense + found.rest
+    whole = found.dense + found.rest_dense
 
     def row(name: str, size: int, dense: int | None) -> tuple[str, str, str, str]:
         return (name, f"{size / 1e6:.1f}", "" if dense is None else f"{size / dense:.3f}",
                 f"{size / found.source_bytes:.3f}")
 
     rows = [row(f"packed matrices, {found.values}", found.packed, found.dense),
-            row(f"the rest, {wide}", found.rest, found.rest),
+            row(f"the rest, {wide}" + (", vocabulary int8" if found.vocabulary else ""),
+                found.rest, found.rest_dense),
             row("together", found.packed + found.rest, whole),
             row(f"the same dense, {wide}", whole, whole)]
     if found.folder is not None:

@@ -9,6 +9,7 @@ from torch import nn
 from neurosparse.models.linears import fused_experts
 from neurosparse.sparse import SparseExperts
 from neurosparse.sparse.rows import PackedRows
+from neurosparse.sparse.vocabulary import RoundedHead
 
 
 def decode_bytes(model: nn.Module) -> dict[str, int]:
@@ -38,6 +39,8 @@ def decode_bytes(model: nn.Module) -> dict[str, int]:
                 found["dense"] += _own_bytes(module)
         elif isinstance(module, nn.Embedding):
             found["dense"] += module.weight[:1].nbytes
+        elif isinstance(module, RoundedHead):
+            found["head"] += module.weight.nbytes + module.scales.nbytes
         elif module is head:
             found["head"] += _own_bytes(module)
         else:

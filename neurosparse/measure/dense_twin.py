@@ -12,7 +12,9 @@ from neurosparse.errors import ModelError
 from neurosparse.models.loading import forget_quantisation
 from neurosparse.models.streaming import build_empty
 from neurosparse.sparse import SparseExperts, SparseLinear
+from neurosparse.sparse.arithmetic import tile
 from neurosparse.sparse.rows import PackedRows
+from neurosparse.sparse.vocabulary import RoundedEmbedding, RoundedHead
 
 
 def dense_twin(model: nn.Module, *, dtype: torch.dtype | None = None) -> nn.Module:
@@ -40,7 +42,7 @@ def dense_twin(model: nn.Module, *, dtype: torch.dtype | None = None) -> nn.Modu
     if not any(isinstance(module, PackedRows) for module in model.modules()):
         raise ModelError("expand a packed model", found=f"a {type(model).__name__} without packed "
                          "matrices", expected="a model of neurosparse.sparse.load")
-    kind = next(p.dtype for p in model.parameters()) if dtype is None else dtype
+    kind = dtype or next(p.dtype for p in model.parameters() if p.is_floating_point())
     shared: dict[int, Any] = {
         id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     twin: Any = copy.deepcopy(model, shared)
@@ -51,6 +53,8 @@ def dense_twin(model: nn.Module, *, dtype: torch.dtype | None = None) -> nn.Modu
             twin.set_submodule(name, _experts(empty.submodule(name), module, kind))
         elif isinstance(module, SparseLinear):
             twin.set_submodule(name, _linear(module, kind))
+    if isinstance(twin.get_input_embeddings(), RoundedEmbedding):
+        _vocabulary(twin, empty, kind)
     left = [name for name, module in twin.named_modules() if isinstance(module, PackedRows)]
     if left:
         raise ModelError("expand a packed model", found=f"{left[0]}, a "
@@ -74,7 +78,10 @@ class _Empty:
 
 
 def _linear(packed: SparseLinear, dtype: torch.dtype) -> nn.Module:
-    weight = packed.to_dense(dtype).to(packed.bitmap.device)
+    if packed.bitmap.is_cuda:
+        weight = tile(packed.views(), 0, packed.rows, dtype)
+    else:
+        weight = packed.to_dense(dtype)
     rows, cols = weight.shape
     with torch.device("meta"):  # an empty shell, without random numbers
         linear: Any
@@ -88,6 +95,24 @@ def _linear(packed: SparseLinear, dtype: torch.dtype) -> nn.Module:
     linear.register_parameter("bias", packed.bias)
     found: nn.Module = linear
     return found
+
+
+def _vocabulary(twin: Any, empty: _Empty, dtype: torch.dtype) -> None:
+    """Embedding and head in floats, tied if they were."""
+    words, head = twin.get_input_embeddings(), twin.get_output_embeddings()
+    names = {id(module): name for name, module in twin.named_modules()}
+    tied = head is not None and head.weight is words.weight
+    embedding: Any = empty.submodule(names[id(words)])
+    embedding.weight = _fixed(words.to_dense(dtype))
+    if hasattr(embedding, "embed_scale"):
+        embedding.embed_scale = torch.tensor(words.factor, device=words.weight.device)
+    twin.set_submodule(names[id(words)], embedding)
+    if isinstance(head, RoundedHead):
+        with torch.device("meta"):
+            linear = nn.Linear(head.in_features, head.out_features, bias=False)
+        linear.weight = embedding.weight if tied else _fixed(head.to_dense(dtype))
+        linear.register_parameter("bias", head._parameters["bias"])
+        twin.set_submodule(names[id(head)], linear)
 
 
 def _experts(module: nn.Module, packed: SparseExperts, dtype: torch.dtype) -> nn.Module:

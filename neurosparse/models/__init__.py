@@ -6,8 +6,10 @@ transposed (``Conv1D``) or fused-expert weights; never names an architecture.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from neurosparse.models.blocks import Blocks, find_blocks
-from neurosparse.models.depth_operator import DepthPropagator
 from neurosparse.models.documents import read_documents
 from neurosparse.models.identity import identity
 from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
@@ -21,11 +23,16 @@ from neurosparse.models.watch import watch_inputs
 from neurosparse.models.weights import get_weight, nan_check, set_weight
 from neurosparse.models.windows import windows
 
+if TYPE_CHECKING:
+    from neurosparse.models.depth_operator import DepthPropagator
+    from neurosparse.models.flow_operator import DeviceFlowPropagator
+
 __all__ = [
     "PRODUCTS",
     "BlockWalk",
     "Blocks",
     "DepthPropagator",
+    "DeviceFlowPropagator",
     "LoadedModel",
     "ModelSource",
     "Target",
@@ -48,3 +55,12 @@ __all__ = [
     "watch_inputs",
     "windows",
 ]
+
+# They stand on the QR driver, whose numba takes longer to import than a packed model to load.
+_LATER = {"DepthPropagator": "depth_operator", "DeviceFlowPropagator": "flow_operator"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f"neurosparse.models.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'neurosparse.models' has no attribute {name!r}")

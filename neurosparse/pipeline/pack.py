@@ -15,6 +15,7 @@ from neurosparse.pipeline.work import Work
 from neurosparse.progress import Progress
 from neurosparse.pruning import BlockFiles
 from neurosparse.sparse import packed_bytes, save
+from neurosparse.sparse.round_vocabulary import vocabulary_size
 
 DENSE_BYTES = {"bf16": 2, "int8": 2, "fp16": 2, "fp32": 4}
 """Of a weight that is not packed, by the kind of the packed values."""
@@ -44,16 +45,21 @@ def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progre
     rest = sum(parameter.numel() for parameter in model.parameters()) - linears
     # One byte a weight and one float32 scale a row, as packed int8 has.
     int8 = linears + 4 * sum(target.shape[0] for target in targets)
+    words, entries = vocabulary_size(model)
+    in_int8 = int8 + words + 4 * entries + 2 * (rest - words)
     rows: list[dict[str, Any]] = [
         {"name": f"as it came ({loaded.source.description})", "bytes": loaded.source.bytes,
          "measured": True},
         {"name": "dense bf16", "bytes": 2 * (linears + rest), "linears_bytes": 2 * linears,
          "measured": False},
-        {"name": "dense int8", "bytes": int8 + 2 * rest, "linears_bytes": int8, "measured": False},
+        {"name": "dense int8", "bytes": in_int8, "linears_bytes": int8, "measured": False},
     ]
     for values in dict.fromkeys(("bf16", "int8", options.values)):
         inside = sum(packed_bytes(*target.shape, kept[target.name], values) for target in targets)
-        row = {"name": f"packed {values}", "bytes": inside + rest * DENSE_BYTES[values],
+        others = rest * DENSE_BYTES[values]
+        if values == "int8":
+            others = in_int8 - int8
+        row = {"name": f"packed {values}", "bytes": inside + others,
                "linears_bytes": inside, "measured": False}
         if values == options.values:
             weights = sum(size_of(file) for file in work.path("model").glob("*.safetensors"))

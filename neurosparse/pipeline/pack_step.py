@@ -20,6 +20,7 @@ from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
 from neurosparse.sparse import is_packed, packed_bytes, save
 from neurosparse.sparse.kinds import find_kind
+from neurosparse.sparse.round_vocabulary import vocabulary_of, vocabulary_size
 from neurosparse.sparse.rows import PackedRows
 
 
@@ -39,8 +40,10 @@ class PackReport:
         Of them, and how many get smaller by packing.
     dense, packed
         Bytes of the matrices that get packed: dense in 16 bits (32 with fp32), and packed.
-    rest
-        Bytes of everything else.
+    rest, rest_dense
+        Bytes of everything else, and of the same with a dense vocabulary.
+    vocabulary
+        How embedding and head are stored in it: ``"int8"``, or None for as the rest.
     folder
         Bytes of the folder, tokenizer and all; None before it is written.
     notes
@@ -59,6 +62,8 @@ class PackReport:
     dense: int
     packed: int
     rest: int
+    rest_dense: int
+    vocabulary: str | None = None
     folder: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -70,7 +75,7 @@ class PackReport:
 def pack_step(
     model: str, out: str | Path, *, values: str = "bf16", dtype: str = "auto",
     stream: bool = False, max_shard_bytes: float = 5e9, overwrite: bool = False,
-    write: bool = True, progress: Progress = silent,
+    write: bool = True, vocabulary: str = "auto", progress: Progress = silent,
 ) -> PackReport:
     """Pack a model that was pruned, or store a packed one with another kind of values.
 
@@ -92,6 +97,8 @@ def pack_step(
         Replace a packed model in ``out``.
     write
         Or only count.
+    vocabulary
+        Embedding and head: ``"int8"``, ``"dense"``, or ``"auto"``, which is int8 with int8 values.
 
     Raises
     ------
@@ -110,11 +117,13 @@ def pack_step(
         raise InputError("pack", found=f"stream with {model}, which is packed",
                          expected="a dense folder")
     record = RunRecord("pack", arguments={"model": model, "values": values, "dtype": dtype,
-                                          "stream": stream, "max_shard_bytes": max_shard_bytes})
+                                          "stream": stream, "max_shard_bytes": max_shard_bytes,
+                                          "vocabulary": vocabulary})
     with record.timed("load"):
         source = open_model(model, dtype="auto" if is_packed(model) else dtype, stream=stream)
     with record.timed("count"):
-        counted = _counted(source, values, str(out))
+        words = vocabulary_of(vocabulary, values, source.model)
+        counted = _counted(source, values, str(out), words)
     if counted.packed_matrices == 0:
         raise InputError(
             "pack", found=f"{model} with {counted.zeros / max(counted.weights, 1):.1%} of its "
@@ -124,7 +133,7 @@ def pack_step(
     if not write:
         return counted
     with record.timed("pack"):
-        written = _write(source, target, values, max_shard_bytes, progress)
+        written = _write(source, target, values, words or "dense", max_shard_bytes, progress)
     record.results = {**counted.as_dict(), "packed": written["packed"],
                       "dense": written["packed_dense"], "rest": written["dense"]}
     record.write(target / "run.json")
@@ -132,8 +141,8 @@ def pack_step(
     return PackReport(**found)
 
 
-def _write(source: Opened, target: Path, values: str, max_shard_bytes: float, progress: Progress
-           ) -> dict[str, int]:
+def _write(source: Opened, target: Path, values: str, vocabulary: str, max_shard_bytes: float,
+           progress: Progress) -> dict[str, int]:
     model = source.model
     if source.packed:
         convert_values(model, values, progress=progress)
@@ -144,10 +153,10 @@ def _write(source: Opened, target: Path, values: str, max_shard_bytes: float, pr
 
     return save(model, target, values=values, tokenizer=source.tokenizer,
                 budget=budget if budget.is_file() else None, max_shard_bytes=max_shard_bytes,
-                open_block=open_block, progress=progress)
+                open_block=open_block, vocabulary=vocabulary, progress=progress)
 
 
-def _counted(source: Opened, values: str, out: str) -> PackReport:
+def _counted(source: Opened, values: str, out: str, words: str | None) -> PackReport:
     """Sizes before anything is written, of every matrix by itself."""
     shapes = _packed_shapes(source.model) if source.packed else _dense_shapes(source.model)
     wide = find_kind(values).dense.itemsize
@@ -156,12 +165,16 @@ def _counted(source: Opened, values: str, out: str) -> PackReport:
     inside = sum(rows * cols for rows, cols, _ in pays)
     # Of a packed model the packed matrices are no parameters.
     others = sum(p.numel() for p in source.model.parameters()) - (0 if source.packed else inside)
+    rest = others * wide
+    if words is not None:
+        size, rows = vocabulary_size(source.model)
+        rest += size + 4 * rows - size * wide
     weights = sum(rows * cols for rows, cols, _ in shapes)
     gone = weights - sum(nnz for _, _, nnz in shapes)
     return PackReport(
         source.name, values, out, source.description, source.weights, weights, gone, len(shapes),
         len(pays), inside * wide, sum(packed_bytes(*shape, values) for shape in pays),
-        others * wide, notes=_notes(source, values, gone))
+        rest, others * wide, words, notes=_notes(source, values, gone))
 
 
 def _dense_shapes(model: nn.Module) -> list[tuple[int, int, int]]:

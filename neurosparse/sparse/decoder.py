@@ -14,6 +14,7 @@ from neurosparse.errors import InputError, ModelError
 from neurosparse.sparse.family import Family, read_family
 from neurosparse.sparse.linear import SparseLinear
 from neurosparse.sparse.matrix import quantised
+from neurosparse.sparse.vocabulary import RoundedEmbedding, RoundedHead
 from neurosparse.tiles import Tiles
 
 HEADS = ("auto", "int8")
@@ -60,11 +61,13 @@ class Decoder:
             raise InputError("Decoder", found=f"head={head!r}", expected=" or ".join(HEADS))
         if positions < 1:
             raise InputError("Decoder", found=f"positions={positions}", expected="at least 1")
-        dtype = model.get_input_embeddings().weight.dtype
+        words = model.get_input_embeddings()
+        dtype = words.dtype if isinstance(words, RoundedEmbedding) else words.weight.dtype
         if dtype not in (torch.float32, torch.bfloat16):
             raise InputError("Decoder", found=f"a model in {dtype}",
                              expected="float32 or bfloat16")
         self.model, self.positions, self.position = model, positions, 0
+        # By what is read here; rows that are stored so give the model the same logits.
         self._rounded = head == "int8"  # the head alone is then off by some thousandths
         self.halves = dtype == torch.bfloat16
         self._family = read_family(model)
@@ -248,6 +251,8 @@ def dense_tiles(weight: torch.Tensor, halves: bool) -> Tiles:
 
 def head_tiles(module: nn.Module, halves: bool, how: str) -> Tiles:
     """The output head, dense."""
+    if isinstance(module, RoundedHead):
+        return module.tiles()
     weight: torch.Tensor = module.weight.detach()  # type: ignore[operator]
     if how == "int8":
         values, scales = quantised(weight)

@@ -16,11 +16,13 @@ FORMAT = "bitmap"
 VERSION = 1
 ORDER = "rows"
 ALL = "all"
-_KNOWN = {"quant_method", "format", "version", "values", "order", "packed", "sha256"}
+_KNOWN = {"quant_method", "format", "version", "values", "order", "packed", "sha256",
+          "vocabulary"}
 
 
 def describe(values: str, packed: Iterable[str], *, complete: bool = False,
-             sha256: dict[str, str] | None = None) -> dict[str, Any]:
+             sha256: dict[str, str] | None = None, vocabulary: str | None = None
+             ) -> dict[str, Any]:
     """The JSON object of a packed model.
 
     Parameters
@@ -33,6 +35,8 @@ def describe(values: str, packed: Iterable[str], *, complete: bool = False,
         They are all the targets of all blocks: said without a list.
     sha256
         Hash of every shard by file name.
+    vocabulary
+        ``"int8"`` where embedding and head are; else no entry.
     """
     found: dict[str, Any] = {
         "quant_method": METHOD, "format": FORMAT, "version": VERSION, "values": values,
@@ -40,6 +44,8 @@ def describe(values: str, packed: Iterable[str], *, complete: bool = False,
     }
     if sha256 is not None:
         found["sha256"] = sha256
+    if vocabulary is not None:
+        found["vocabulary"] = vocabulary
     return found
 
 
@@ -63,6 +69,9 @@ def check_description(found: dict[str, Any], *, where: str = "config.json") -> N
     if unknown:
         raise FormatError(f"read {where}", found=f"unknown entries {unknown}",
                           expected=f"entries of version {VERSION}")
+    if found.get("vocabulary") not in (None, "int8"):
+        raise FormatError(f"read {where}", found=f"vocabulary={found['vocabulary']!r}",
+                          expected="'int8', or no such entry", mend="Use a newer neurosparse.")
     packed, sha256 = found.get("packed"), found.get("sha256")
     names = packed == ALL or (isinstance(packed, list)
                               and all(isinstance(name, str) for name in packed))

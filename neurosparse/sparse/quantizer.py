@@ -13,6 +13,7 @@ from neurosparse.sparse.description import METHOD, check_description, check_name
 from neurosparse.sparse.headers import check_hashes, read_headers
 from neurosparse.sparse.install import install, packed_modules, packed_names
 from neurosparse.sparse.pages import file_ranges, forget
+from neurosparse.sparse.round_vocabulary import install_vocabulary, settle_vocabulary
 from neurosparse.sparse.uneven import apply_widths
 
 
@@ -32,7 +33,9 @@ class NeurosparseConfig(QuantizationConfigMixin):
         entries.setdefault("quant_method", METHOD)
         check_description(entries)
         entries.setdefault("sha256", None)
+        entries.setdefault("vocabulary", None)
         self.values: str
+        self.vocabulary: str | None
         self.sha256: dict[str, str] | None
         vars(self).update(entries)
 
@@ -67,6 +70,8 @@ class NeurosparseQuantizer(HfQuantizer):
         check_names(vars(config), packed_names(entries), where=str(checkpoint_files[0]))
         apply_widths(model)
         install(model, entries, config.values)
+        if config.vocabulary is not None:
+            install_vocabulary(model, entries)
         config.sha256 = None
         self._files = list(checkpoint_files)
 
@@ -77,6 +82,9 @@ class NeurosparseQuantizer(HfQuantizer):
             if module.prepare():  # nothing has been changed yet: the file still has these bytes
                 forget(module.bitmap, mapped)
                 forget(module.values, mapped)
+        if self.quantization_config.vocabulary is not None:
+            settle_vocabulary(model)
+            forget(model.get_input_embeddings().weight, mapped)
         return model
 
     def get_new_dtype(self, converter: Any, param: Any, dtype: torch.dtype | None

@@ -18,6 +18,11 @@ from neurosparse.progress import Progress, silent
 from neurosparse.sparse.choose import Masks, choose
 from neurosparse.sparse.description import ALL
 from neurosparse.sparse.kinds import find_kind
+from neurosparse.sparse.round_vocabulary import (
+    dense_vocabulary,
+    rounded_vocabulary,
+    vocabulary_of,
+)
 from neurosparse.sparse.rows import PackedRows
 from neurosparse.sparse.writer import CheckpointWriter
 
@@ -28,7 +33,7 @@ def save(
     model: nn.Module, folder: str | Path, *, values: str = "bf16",
     targets: Sequence[Target] | None = None, tokenizer: Any = None, budget: Any = None,
     max_shard_bytes: float = 5e9, masks: Mapping[str, torch.Tensor] | None = None,
-    open_block: OpenBlock | None = None, progress: Progress = silent,
+    open_block: OpenBlock | None = None, vocabulary: str = "auto", progress: Progress = silent,
 ) -> dict[str, int]:
     """Save a model of transformers packed: the whole folder, or nothing.
 
@@ -60,6 +65,9 @@ def save(
     open_block
         ``open_block(i)`` is a context in which the weights of block i are in memory, for models
         whose blocks stay on disk; one block is open at a time.
+    vocabulary
+        Embedding and head: ``"dense"`` (as the rest), ``"int8"`` with a scale a row, or ``"auto"``:
+        int8 where the values are int8, or where they are so already.
 
     Returns
     -------
@@ -71,9 +79,9 @@ def save(
     Raises
     ------
     InputError
-        Unknown kind of values, NaN or Inf in a packed weight, masks of another shape or for what
-        is not a target, a folder that holds other things, values of another kind than the packed
-        model's.
+        Unknown kind of values or of vocabulary, NaN or Inf in a packed weight, masks of another
+        shape or for what is not a target, a folder that holds other things, values of another kind
+        than the packed model's.
     ModelError
         No decoder blocks, or a parameter that is not in memory.
     StorageError
@@ -87,13 +95,14 @@ def save(
     _check_masks(masks or {}, chosen)
     config = _configuration(model)
     told = getattr(getattr(config, "quantization_config", None), "packed", None)
+    words = vocabulary_of(vocabulary, values, model)
     with CheckpointWriter(
         folder, config=config, tokenizer=tokenizer, values=values, budget=budget,
         generation_config=getattr(model, "generation_config", None),
-        max_shard_bytes=max_shard_bytes,
+        max_shard_bytes=max_shard_bytes, vocabulary=words,
     ) as writer:
         copying = _Copy(model, writer, before, masks or {})
-        copying.outside(blocks)
+        copying.outside(blocks, rounded_vocabulary(model) if words else dense_vocabulary(model))
         for index in range(len(blocks)):
             progress("pack", index, len(blocks))
             with (open_block or nullcontext)(index):
@@ -121,16 +130,28 @@ class _Copy:
         self.in_dense = 0
         self._strict = tuple(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
 
-    def outside(self, blocks: Blocks) -> None:
-        """Everything that is in no block; of tied tensors the one that the others are tied to."""
+    def outside(self, blocks: Blocks, words: Mapping[str, torch.Tensor]) -> None:
+        """Everything that is in no block; of tied tensors the one that the others are tied to.
+
+        Parameters
+        ----------
+        words
+            Tensors of embedding and head by name, in place of the model's own.
+        """
         state = self.model.state_dict()
         inside = tuple(f"{name}." for name in blocks.names)
         tied: dict[str, str] = getattr(self.model, "all_tied_weights_keys", {})
+        replaced = {name.rpartition(".")[0] for name in words}
         for name, tensor in state.items():
+            owner, _, leaf = name.rpartition(".")
+            if owner in replaced and leaf in ("weight", "scales"):
+                continue
             source = state.get(tied.get(name, name))
             repeated = source is not None and name in tied and _same(source, tensor)
             if not name.startswith(inside) and not repeated:
                 self._dense(name, tensor)
+        for name, tensor in words.items():
+            self.writer.add(name, tensor, keep_dtype=name.endswith(".scales"))
 
     def block(self, path: str, targets: Sequence[Target]) -> None:
         """One block, whose weights are in memory."""

@@ -47,6 +47,8 @@ class CheckpointWriter:
         ``Budget``, its file, or its JSON object; becomes ``budget.json``.
     max_shard_bytes
         Begin a new file before one would hold more.
+    vocabulary
+        ``"int8"`` where embedding and head are added in int8 with ``scales``.
 
     Raises
     ------
@@ -59,12 +61,14 @@ class CheckpointWriter:
     def __init__(
         self, folder: str | Path, *, config: Any, tokenizer: Any = None, values: str = "bf16",
         generation_config: Any = None, budget: Any = None, max_shard_bytes: float = 5e9,
+        vocabulary: str | None = None,
     ) -> None:
         self.kind = find_kind(values)
         self.folder = Path(folder)
         _refuse_foreign(self.folder)
         self._config, self._tokenizer = config, tokenizer
         self._generation_config, self._budget = generation_config, budget
+        self._vocabulary = vocabulary
         self._packed: dict[str, int] = {}
         self._closed = False
         self._stack = ExitStack()
@@ -136,7 +140,7 @@ class CheckpointWriter:
                 write_json(self._beside / INDEX, {"metadata": {"total_size": self._shards.total},
                                                   "weight_map": dict(sorted(weight_map.items()))})
             self._write_config(describe(self.kind.name, self._packed, complete=complete,
-                                        sha256=hashes))
+                                        sha256=hashes, vocabulary=self._vocabulary))
             packed = sum(self._packed.values())
             return {
                 "packed": packed, "dense": self._shards.total - packed,

@@ -25,6 +25,12 @@ def test_deciding_and_reporting_never_load_torch() -> None:
     assert done.stdout.strip() == "False False", done.stderr
 
 
+def test_loading_a_packed_model_waits_for_no_compiler() -> None:
+    done = run("import sys, neurosparse as ns; ns.sparse; before = 'numba' in sys.modules;"
+               "print(before, ns.models.DepthPropagator.__name__, 'numba' in sys.modules)")
+    assert done.stdout.strip() == "False DepthPropagator True", done.stderr
+
+
 @pytest.mark.parametrize("use", [
     "ns.models", "ns.compress", "__import__('neurosparse.cli').cli.main()",
 ])

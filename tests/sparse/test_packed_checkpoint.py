@@ -27,6 +27,7 @@ from neurosparse.sparse import (
     unpack,
 )
 from neurosparse.sparse.headers import read_headers
+from neurosparse.sparse.matrix import quantised
 
 DENSE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32,
          "int8": torch.bfloat16}
@@ -39,11 +40,23 @@ def as_stored(model: nn.Module, values: str) -> nn.Module:
             for target in models.find_targets(model):
                 weight = models.get_weight(model, target)
                 models.set_weight(model, target, unpack(pack(weight, values="int8")))
+            for name in {id(m.weight): n for n, m in words_of(model).items()}.values():
+                rows = model.get_submodule(name).weight
+                integers, scales = quantised(rows)  # type: ignore[arg-type]
+                rows.copy_(integers.float() * scales[:, None])
         names = {target.name for target in models.find_targets(model)} if values == "int8" else ()
+        words = words_of(model) if values == "int8" else {}
         for name, parameter in model.named_parameters():
-            if name.removesuffix(".weight") not in names and f"{name}#0" not in names:
+            owner = name.removesuffix(".weight")
+            if owner not in names and f"{name}#0" not in names and owner not in words:
                 parameter.copy_(parameter.to(DENSE[values]))
     return model
+
+
+def words_of(model: Any) -> dict[str, Any]:
+    """Embedding and head by name."""
+    held = [model.get_input_embeddings(), model.get_output_embeddings()]
+    return {name: module for name, module in model.named_modules() if module in held}
 
 
 def logits(model: Any, tokens: torch.Tensor) -> torch.Tensor:
