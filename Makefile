@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers table-budgets table-losa table-transfer clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -96,6 +96,10 @@ bench: setup-dev
 bench-peers: setup-dev
 	$(BIN)/python benchmarks/peers/setup.py
 	$(BIN)/python benchmarks/bench_peers.py --json docs/measured/bench_peers.json
+
+# On a machine with a card; --small runs every script without one.
+bench-gpu: setup-dev
+	$(BIN)/python benchmarks/gpu/run_all.py --out docs/measured/gpu.json
 
 # Hours on two cores; every finished row is kept.
 table-budgets: setup-dev

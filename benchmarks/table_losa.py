@@ -5,6 +5,7 @@ Run: make table-losa         (one seed, 50 k training tokens; over an hour on tw
      python benchmarks/table_losa.py --full         3 seeds, 200 k tokens and a curve to 2 M
      python benchmarks/table_losa.py --show         prints the table from what is there
      python benchmarks/table_losa.py --quick        two rows of a few steps, to see that it runs
+     python benchmarks/table_losa.py --device cuda  on a card; keep such rows in a file of their own
 
 SmolLM2-135M by docs/protocol.md: the first 32 windows of the calibration side prune, the windows
 after them are learnt from (seed s: drawn), the first 16 windows of the report side report. Every
@@ -60,8 +61,8 @@ ROWS: dict[str, dict[str, Any]] = {
 class Bench:
     """The model, its dense weights, and the texts."""
 
-    def __init__(self, seed: int, tokens: int, side: str = "report") -> None:
-        loaded = ns.models.load("smollm2")
+    def __init__(self, seed: int, tokens: int, side: str = "report", device: str = "cpu") -> None:
+        loaded = ns.models.load("smollm2", device=device)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         self.targets = ns.models.find_targets(self.model)
         self.dense = [ns.models.get_weight(self.model, t).clone() for t in self.targets]
@@ -156,7 +157,8 @@ def run(arguments: argparse.Namespace, path: Path) -> None:
                 if key in table:
                     continue
                 bench = bench or Bench(seed, tokens,
-                                       "selection" if arguments.selection else "report")
+                                       "selection" if arguments.selection else "report",
+                                       arguments.device)
                 begin = time.perf_counter()
                 about = change(bench, row, seed, arguments.learning_rate, arguments.quick)
                 spent = time.perf_counter() - begin
@@ -208,6 +210,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
     parser.add_argument("--tokens", nargs="+", type=int, default=[50_000])
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--items", type=int, default=200, help="of the choice task")
     parser.add_argument("--out", default="docs/measured/losa.json")
     parser.add_argument("--selection", action="store_true", help="report on the selection text")

@@ -53,13 +53,14 @@ class Checkpoints:
     def write_step(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Weights at the beginning of a step."""
         with write_whole(self._step(step)) as beside:
-            save_file({name: one.contiguous() for name, one in tensors.items()}, beside)
+            save_file({name: one.cpu().contiguous() for name, one in tensors.items()}, beside)
 
     def write_state(self, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """What has changed since, and where the run is; older steps are removed."""
         with write_whole(self.folder / _STATE) as beside:
-            save_file({name: one.detach().contiguous().clone() for name, one in tensors.items()},
-                      beside, metadata={"about": json.dumps(about)})
+            save_file({name: one.detach().cpu().contiguous().clone()
+                       for name, one in tensors.items()}, beside,
+                      metadata={"about": json.dumps(about)})
         for path in self.folder.glob("step-*.safetensors"):
             if path != self._step(about["step"]):
                 path.unlink()

@@ -123,7 +123,7 @@ class MaskedLora(Linear):
             The adapter belongs to another base model.
         """
         rows = self.base_rows(adapter)
-        for first, last in tiles(rows.shape):
+        for first, last in tiles(rows):
             tile = rows.tile(first, last, torch.float32)
             outside = unpack_bits(rows.bits[first:last], self.in_features).logical_not_()
             if tile is not None and bool(tile[outside].any()):
@@ -137,7 +137,7 @@ class MaskedLora(Linear):
         a, b = self.factors(adapter)
         rows = NoRows((self.out_features, self.in_features), self.lora_mask[adapter])
         made = [masked_update(rows, a.detach().float(), b.detach().float(), self.scaling[adapter],
-                              first, last) for first, last in tiles(rows.shape)]
+                              first, last) for first, last in tiles(rows)]
         delta = torch.cat(made).to(self._base().weight.dtype)
         return delta.T if self.fan_in_fan_out else delta
 
@@ -145,14 +145,14 @@ class MaskedLora(Linear):
         """``W + s M o (B A)`` to ``into`` (out, in), which may be W: rounded once, as forward."""
         a, b = (factor.detach() for factor in self.factors(adapter))
         rows, scale = self.base_rows(adapter), self.scaling[adapter]
-        for first, last in tiles(rows.shape):
+        for first, last in tiles(rows):
             into[first:last] = effective(rows, a, b, scale, first, last, into.dtype)
 
     def add_to_weight(self, adapter: str, a: Tensor, b: Tensor, sign: float = 1.0) -> None:
         """``W += sign * s M o (b a)``, for factors (rank, in) and (out, rank), a tile at a time."""
         weight = self.base_weight()
         rows = NoRows((self.out_features, self.in_features), self.lora_mask[adapter])
-        for first, last in tiles(rows.shape):
+        for first, last in tiles(rows):
             update = masked_update(rows, a, b, sign * self.scaling[adapter], first, last)
             weight[first:last] = (weight[first:last] + update).to(weight.dtype)
 

@@ -67,6 +67,9 @@ class LowRank:
             self.layers = adapters_of(self.model)
             for name, layer in self.layers.items():
                 layer.set_mask(masks[name])
+                for factors in (layer.lora_A, layer.lora_B):
+                    # PEFT gives them the weight's dtype, in which AdamW's steps would be lost.
+                    factors["default"].float()
             return
         for name, layer in self.layers.items():
             layer.set_mask(masks[name])

@@ -76,7 +76,8 @@ class Loop:
 
     def keep_in(self, folder: str | Path, resume: bool) -> None:
         """Checkpoints, and what an earlier run left of them."""
-        digest = hashlib.sha256(self.data.numpy().tobytes() + self.calibration.numpy().tobytes())
+        digest = hashlib.sha256(self.data.cpu().numpy().tobytes()
+                                + self.calibration.cpu().numpy().tobytes())
         self.files = Checkpoints(folder, {
             **self.options.as_dict(), "data": digest.hexdigest(), "dtype": str(self.dtype),
             "model": identity(self.model)["sha256"], "threads": torch.get_num_threads(),
@@ -207,7 +208,8 @@ class Loop:
             self._again()
         for target in self.targets:
             set_weight(self.model, target, weights[f"weight:{target.name}"])
-            self.masks[target.name] = unpack_bits(weights[f"mask:{target.name}"], target.shape[1])
+            bits = weights[f"mask:{target.name}"].to(get_weight(self.model, target).device)
+            self.masks[target.name] = unpack_bits(bits, target.shape[1])
         self.history = about["history"]
         step = int(about["step"])
         self.learner.attach(self.masks)

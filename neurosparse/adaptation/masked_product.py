@@ -15,8 +15,9 @@ from torch import Tensor
 
 from neurosparse.sparse.bits import mask_rows
 
-# Numbers in a tile: 4 MB in float32, still in cache when it is multiplied.
-_TILE = 1 << 20
+# Numbers in a tile: 4 MB in float32 are still in a CPU's cache when they are multiplied; on a card
+# a tile is a dozen launches, so most matrices should be one.
+_TILE, _TILE_ON_CARD = 1 << 20, 1 << 26
 _LEAST_ROWS = 64
 
 
@@ -95,10 +96,12 @@ def masked_update(rows: Rows, a: Tensor, b: Tensor, scale: float, first: int, la
     return made.mul_(mask_rows(rows.bits[first:last], rows.shape[1], made.dtype))
 
 
-def tiles(shape: tuple[int, int]) -> list[tuple[int, int]]:
+def tiles(rows: Rows) -> list[tuple[int, int]]:
     """First and last row of each tile."""
-    height = max(_TILE // max(shape[1], 1), _LEAST_ROWS)
-    return [(at, min(at + height, shape[0])) for at in range(0, shape[0], height)]
+    count, width = rows.shape
+    numbers = _TILE if rows.bits.device.type == "cpu" else _TILE_ON_CARD
+    height = max(numbers // max(width, 1), _LEAST_ROWS)
+    return [(at, min(at + height, count)) for at in range(0, count, height)]
 
 
 def effective(rows: Rows, a: Tensor, b: Tensor, scale: float, first: int, last: int,
@@ -115,7 +118,7 @@ class _Masked(torch.autograd.Function):
         ctx.save_for_backward(x, a, b)
         ctx.rows, ctx.scale = rows, scale
         out = x.new_empty((x.shape[0], rows.shape[0]))
-        for first, last in tiles(rows.shape):
+        for first, last in tiles(rows):
             weight = effective(rows, a, b, scale, first, last, x.dtype)
             out[:, first:last] = torch.mm(x, weight.T)
         return out
@@ -131,7 +134,7 @@ class _Masked(torch.autograd.Function):
         learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
         grad_a = torch.zeros_like(a) if learns else None
         grad_b = torch.empty_like(b) if learns else None
-        for first, last in tiles(rows.shape):
+        for first, last in tiles(rows):
             part = grad[:, first:last]
             if back is not None:
                 back += torch.mm(part, effective(rows, a, b, scale, first, last, x.dtype))

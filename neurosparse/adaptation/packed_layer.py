@@ -90,7 +90,7 @@ class PackedMaskedLora(MaskedLora):
             merged = before.clone()
             a, b = (factor.detach().float() for factor in self.factors(name))
             offsets = base.offsets.tolist()
-            for first, last in tiles(rows.shape):
+            for first, last in tiles(rows):
                 dense = effective(rows, a, b, self.scaling[name], first, last, torch.float32)
                 merged[offsets[first] : offsets[last]] = _under(
                     dense, rows.bits[first:last]).to(merged.dtype)[: offsets[last] - offsets[first]]

@@ -163,6 +163,8 @@ class Training:
         """Go on where another run was."""
         for key, value in state.items():
             number, _, name = key.partition(".")
-            entry: dict[str, Any] = self.optimiser.state[self.parameters[int(number)]]
-            entry[name] = value.clone()
+            parameter = self.parameters[int(number)]
+            entry: dict[str, Any] = self.optimiser.state[parameter]
+            # AdamW counts its steps on the CPU.
+            entry[name] = value.clone() if name == "step" else value.to(parameter.device, copy=True)
         self.done, self.losses = done, list(losses)

@@ -108,7 +108,7 @@ class PropagationCollector(RankedCollector):
               ) -> Damage:
         """The damage at one point, from its file where that belongs to this very run."""
         how = f"{self._asked} {scene.method.name} {self._dtype(scene)}"
-        mark = hashlib.sha256(rates.tobytes() + scene.tokens.numpy().tobytes()
+        mark = hashlib.sha256(rates.tobytes() + scene.tokens.cpu().numpy().tobytes()
                               + how.encode()).hexdigest()
         path = None if self._folder is None else self._folder / f"point-{at}.npz"
         if path is not None and path.is_file():
@@ -131,6 +131,7 @@ class PropagationCollector(RankedCollector):
                              for one in chosen])
         return damage(scene.model, scene.tokens[chosen], dense, scene.targets, self.ranks,
                       rates.tolist(), dtype=self._dtype(scene), progress=scene.progress,
+                      store="device" if scene.walk.store == "device" else "memory",
                       label=f"damage at {100 * self.points[at]:.0f} %")
 
     def _dtype(self, scene: Scene) -> torch.dtype | None:

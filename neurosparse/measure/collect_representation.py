@@ -64,7 +64,7 @@ class RepresentationCollector(Collector):
         flat = torch.cat([state.flatten(1) for state in states]).double()
         pooled = torch.cat([state.double().mean(1) for state in states])
         for kind, features in (("tokens", flat), ("pooled", pooled)):
-            self._grams[kind].append((features @ features.T).numpy())
+            self._grams[kind].append((features @ features.T).cpu().numpy())
 
     def finish(self, scene: Scene) -> Arrays:
         """The two tables."""

@@ -71,8 +71,8 @@ def sparsified(model: nn.Module, targets: Sequence[Target], ranks: Ranks,
 
 def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Target],
            ranks: Ranks, rates: Sequence[float], *, batch_size: int = 4,
-           dtype: torch.dtype | None = None, progress: Progress = silent,
-           label: str = "damage") -> Damage:
+           dtype: torch.dtype | None = None, store: str = "memory",
+           progress: Progress = silent, label: str = "damage") -> Damage:
     """Damage and its density at given rates, by one forward and one backward pass.
 
     Costs three forward passes of ``tokens``, or four where the model is streamed or a window's
@@ -94,6 +94,8 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
     dtype
         Of the products, forward and back; the model's own by default. Log-probabilities are
         always float32.
+    store
+        ``"memory"`` or ``"device"``: where the hidden states between blocks are kept.
 
     Raises
     ------
@@ -102,10 +104,10 @@ def damage(model: nn.Module, tokens: Tensor, dense: Tensor, targets: Sequence[Ta
     """
     by_name = {target.name: float(rate) for target, rate in zip(targets, rates, strict=True)}
     if not is_streamed(model):
-        single = BlockWalk(model, tokens, batch_size=1, dtype=dtype)
+        single = BlockWalk(model, tokens, batch_size=1, dtype=dtype, store=store)
         if _graph_bytes(single, targets) <= _GRAPH_BYTES:
             return _whole(model, single, dense, targets, ranks, by_name, progress, label)
-    walk = BlockWalk(model, tokens, batch_size=batch_size, dtype=dtype)
+    walk = BlockWalk(model, tokens, batch_size=batch_size, dtype=dtype, store=store)
     states: list[list[Tensor]] = []
     for index in range(walk.n_blocks):
         states.append([walk.hidden(batch).clone() for batch in range(walk.n_batches)])
@@ -256,7 +258,13 @@ def _density(model: nn.Module, target: Target, sums: Mapping[str, Tensor], ranks
     if target.expert is not None:
         gradient = gradient[target.expert]
     matrix = gradient.T if target.transposed else gradient
-    product = -(matrix.float() * get_weight(model, target).detach().float()).cpu()
-    place = (ranks.get(target.name) // (LEVELS // BINS)).long()
-    found = torch.bincount(place.flatten(), weights=product.flatten().double(), minlength=BINS)
+    product = -(matrix.float() * get_weight(model, target).detach().float())
+    place = ranks.get(target.name) // (LEVELS // BINS)
+    if place.device.type == "cpu":
+        found = torch.bincount(place.flatten().long(), minlength=BINS,
+                               weights=product.cpu().flatten().double())
+    else:  # a card's bincount adds in whatever order: twice the same run would not be the same
+        product = product.to(place.device)
+        found = torch.stack([torch.where(place == one, product, 0.0).sum(dtype=torch.float64)
+                             for one in range(BINS)]).cpu()
     return found.numpy() * BINS

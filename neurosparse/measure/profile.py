@@ -66,7 +66,8 @@ def profile(
     batch_size
         Windows a forward pass.
     store, folder
-        Where hidden states live: ``"memory"``, or ``"disk"`` below ``folder``.
+        Where hidden states live: ``"memory"``, ``"device"`` (on the card, with the ranks of all
+        weights, a byte each), or ``"disk"`` below ``folder``.
     dtype
         Of the walk's matrix products; the model's own by default. Collectors have their own say.
 

@@ -26,12 +26,12 @@ def row_ranks(scores: Tensor) -> Tensor:
 
 
 class Ranks:
-    """Ranks of all targets by name, in memory or in one file each.
+    """Ranks of all targets by name, in memory, on the device of the scores, or in one file each.
 
     Parameters
     ----------
     store
-        ``"memory"`` or ``"disk"``.
+        ``"memory"``, ``"device"`` or ``"disk"``.
     folder
         For ``"disk"``; a temporary folder, which goes with this object, by default.
     """
@@ -40,13 +40,15 @@ class Ranks:
         self._known: dict[str, Tensor] = {}
         self._files: dict[str, Path] = {}
         self._folder: Path | None = None
+        self._stays = store == "device"
         if store == "disk":
             self._folder = Path(tempfile.mkdtemp(prefix="neurosparse-ranks-", dir=folder))
             weakref.finalize(self, shutil.rmtree, self._folder, True)
 
     def put(self, name: str, scores: Tensor) -> None:
         """Rank the scores of a target, shape (out, in)."""
-        ranks = row_ranks(scores).cpu()
+        ranks = row_ranks(scores)
+        ranks = ranks if self._stays else ranks.cpu()
         if self._folder is None:
             self._known[name] = ranks
         else:

@@ -1,4 +1,4 @@
-"""Hidden states of all batches, in memory or in memory-mapped .npy files."""
+"""Hidden states of all batches: in memory, where they were computed, or in .npy files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from neurosparse.files import translated_errors
 
 
 class HiddenStore(Protocol):
-    """One tensor [batch, length, width] a batch, kept on the CPU."""
+    """One tensor [batch, length, width] a batch, on the CPU but for ``DeviceStore``."""
 
     def get(self, index: int) -> Tensor:
         """The hidden state of a batch."""
@@ -40,6 +40,17 @@ class MemoryStore:
     def put(self, index: int, value: Tensor) -> None:
         """Replace it."""
         self._values[index] = value.detach().cpu()
+
+
+class DeviceStore(MemoryStore):
+    """Hidden states on the device that computed them.
+
+    A block on a card reads and writes them all: over PCIe that takes as long as the block itself.
+    """
+
+    def put(self, index: int, value: Tensor) -> None:
+        """Replace it."""
+        self._values[index] = value.detach()
 
 
 class DiskStore:
@@ -100,10 +111,13 @@ def make_store(store: str, folder: str | Path | None) -> HiddenStore:
     Raises
     ------
     InputError
-        ``store`` is neither "memory" nor "disk".
+        ``store`` is not "memory", "device" or "disk".
     """
     if store == "memory":
         return MemoryStore()
+    if store == "device":
+        return DeviceStore()
     if store == "disk":
         return DiskStore(folder)
-    raise InputError("walk the blocks", found=f"store={store!r}", expected='"memory" or "disk"')
+    raise InputError("walk the blocks", found=f"store={store!r}",
+                     expected='"memory", "device" or "disk"')

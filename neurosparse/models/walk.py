@@ -41,7 +41,8 @@ class BlockWalk:
     batch_size
         Windows at a time; the last batch may be smaller.
     store
-        ``"memory"`` or ``"disk"``: where the hidden states are.
+        ``"memory"``, ``"device"`` or ``"disk"``: where the hidden states are; ``"device"`` keeps
+        them on the card that computes them.
     folder
         For ``store="disk"``; a temporary folder by default.
     dtype
@@ -195,7 +196,9 @@ class BlockWalk:
             return first_tensor(_replay(block, call, hidden))
 
     def hidden(self, batch_index: int) -> Tensor:
-        """The current hidden state [batch, length, width] of a batch, on the CPU."""
+        """The current hidden state [batch, length, width] of a batch, on the CPU unless the store
+        is ``"device"``.
+        """
         self._check_batch(batch_index)
         return self._store.get(batch_index)
 

@@ -89,7 +89,8 @@ def prune(
         Weights that are zero stay zero and count among the dropped; a linear that already has more
         zeros in a row or group than its budget keeps them all.
     store, folder
-        Where hidden states live: ``"memory"``, or ``"disk"`` below ``folder``.
+        Where hidden states live: ``"memory"``, ``"device"`` (on the card, if it has room for
+        windows x length x width numbers), or ``"disk"`` below ``folder``.
     dtype
         Of the calibration's matrix products (``torch.bfloat16`` takes about half the time where
         the machine has instructions for it); the model's own by default.

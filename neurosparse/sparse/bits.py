@@ -26,8 +26,13 @@ def pack_bits(mask: Tensor) -> Tensor:
     if mask.dtype != torch.bool or mask.ndim != 2:
         raise InputError("pack a mask", found=f"{mask.dtype} of shape {tuple(mask.shape)}",
                          expected="a bool tensor of shape (out, in)")
-    packed = kernels.pack_mask(mask.detach().cpu().contiguous().numpy())
-    return torch.from_numpy(packed).to(mask.device)
+    if mask.device.type == "cpu":
+        return torch.from_numpy(kernels.pack_mask(mask.detach().contiguous().numpy()))
+    # On a card itself: the mask is eight times as much to carry over as its bits.
+    rows, columns = mask.shape
+    padded = torch.nn.functional.pad(mask.detach().to(torch.uint8), (0, -columns % 64))
+    places = torch.arange(8, dtype=torch.uint8, device=mask.device)
+    return (padded.view(rows, -1, 8) << places).sum(2, dtype=torch.uint8)
 
 
 def unpack_bits(bits: Tensor, columns: int) -> Tensor:

@@ -99,7 +99,8 @@ class NeurosparseQuantizer(HfQuantizer):
         found: torch.dtype | None = super().get_new_dtype(converter, param, dtype)
         return found
 
-    def update_weight_conversions(self, weight_conversions: list[Any], model: Any) -> list[Any]:
+    def update_weight_conversions(self, weight_conversions: list[Any], model: Any = None
+                                  ) -> list[Any]:
         """None: a packed file has the names of the model's own state dict."""
         return []
 

@@ -41,10 +41,11 @@ def gate_scores(model: nn.Module, tokens: Tensor, sites: Sequence[Site], method:
     scores : dict from the name of a site to a float64 tensor of shape (heads,), (neurons,),
         (experts, neurons) or (experts,)
     """
+    device = model.get_input_embeddings().weight.device  # type: ignore[operator]
     total: dict[str, Tensor] = {}
     for number, window in enumerate(tokens):
         with gates(model, sites) as read:
-            logits = model(input_ids=window[None], use_cache=False).logits[0, :-1]
+            logits = model(input_ids=window[None].to(device), use_cache=False).logits[0, :-1]
             loss = functional.cross_entropy(logits.float(), window[1:].to(logits.device),
                                             reduction="sum")
             found = read(loss)
