@@ -7,7 +7,7 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.stdlib cimport calloc, free
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from arrays cimport are_rows, bytes_of, fill, fits, frame_sizes, is_array, is_mask_and_bitmap, item_size, value_type
 from core cimport *
@@ -120,9 +120,10 @@ def expand(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets
 
 
 def expand_float(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets,
-                 object scales, int64_t cols, int64_t first, int64_t last, cnp.ndarray out):
+                 object scales, int64_t cols, int64_t group, int64_t first, int64_t last,
+                 cnp.ndarray out):
     cdef ns_matrix m
-    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols)
+    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols, group)
     if code == NS_OK and not (is_array(out, 2, cnp.NPY_FLOAT32) and fits(out, last - first, cols)):
         code = NS_ERROR_SIZE
     if code != NS_OK:
@@ -131,6 +132,19 @@ def expand_float(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray o
     cdef int64_t count = cnp.PyArray_SIZE(values)
     with nogil:
         code = ns_expand_float(&m, count, to, first, last)
+    return code
+
+
+def widen(cnp.ndarray stored, int64_t first, int64_t last, cnp.ndarray out):
+    cdef int code
+    if not (is_array(stored, 1, cnp.NPY_UINT8) and is_array(out, 1, cnp.NPY_INT8)
+            and cnp.PyArray_SIZE(out) >= last - first):
+        return NS_ERROR_SIZE
+    cdef const uint8_t *source = bytes_of(stored)
+    cdef int64_t count = cnp.PyArray_SIZE(stored)
+    cdef int8_t *to = <int8_t *>cnp.PyArray_DATA(out)
+    with nogil:
+        code = ns_widen_int4(source, count, to, first, last)
     return code
 
 
@@ -174,10 +188,13 @@ def error_curves(cnp.ndarray weight, cnp.ndarray gram, cnp.ndarray order, cnp.nd
 
 
 def retile(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, int64_t cols,
-           cnp.ndarray masks, cnp.ndarray tile_offsets, cnp.ndarray tile_values, object sums):
+           cnp.ndarray masks, cnp.ndarray tile_offsets, cnp.ndarray tile_values, object sums,
+           object scales, int64_t group):
+    """Sums are int32, or with groups float32 and times their scales."""
     cdef ns_matrix m
-    cdef int32_t *totals = NULL
-    cdef int code = fill(&m, values, kind, bitmap, offsets, None, cols)
+    cdef int32_t *whole = NULL
+    cdef float *totals = NULL
+    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols, group)
     if code == NS_OK and not (
             is_array(masks, 2, cnp.NPY_UINT64)
             and fits(masks, ns_tile_groups(m.rows), ns_tile_words(cols))
@@ -187,11 +204,13 @@ def retile(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets
             and cnp.PyArray_SIZE(tile_values) >= cnp.PyArray_SIZE(values)):
         code = NS_ERROR_SIZE
     if code == NS_OK and sums is not None:
-        if not (isinstance(sums, cnp.ndarray) and is_array(sums, 1, cnp.NPY_INT32)
-                and cnp.PyArray_DIM(sums, 0) == m.rows and kind == 3):
+        if not are_rows(sums, cnp.NPY_FLOAT32 if group > 0 else cnp.NPY_INT32, m.rows) or (
+                group == 0 and kind != NS_INT8):
             code = NS_ERROR_SIZE
+        elif group > 0:
+            totals = <float *>cnp.PyArray_DATA(<cnp.ndarray>sums)
         else:
-            totals = <int32_t *>cnp.PyArray_DATA(sums)
+            whole = <int32_t *>cnp.PyArray_DATA(<cnp.ndarray>sums)
     if code != NS_OK:
         return code
     cdef uint64_t *to = <uint64_t *>cnp.PyArray_DATA(masks)
@@ -199,7 +218,44 @@ def retile(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets
     cdef uint8_t *permuted = bytes_of(tile_values)
     cdef int64_t count = cnp.PyArray_SIZE(values)
     with nogil:
-        code = ns_retile(&m, count, to, starts, permuted, totals)
+        code = ns_retile(&m, count, to, starts, permuted, whole, totals)
+    return code
+
+
+def halved_offsets(object masks, int64_t groups, int64_t words, cnp.ndarray halved):
+    cdef const uint64_t *bits = NULL
+    cdef int code
+    if not (is_array(halved, 1, cnp.NPY_INT64) and cnp.PyArray_DIM(halved, 0) == groups + 1):
+        return NS_ERROR_SIZE
+    if masks is not None:
+        if not (is_array(masks, 2, cnp.NPY_UINT64) and fits(masks, groups, words)):
+            return NS_ERROR_SIZE
+        bits = <const uint64_t *>cnp.PyArray_DATA(<cnp.ndarray>masks)
+    cdef int64_t *to = <int64_t *>cnp.PyArray_DATA(halved)
+    with nogil:
+        code = ns_halved_offsets(bits, groups, words, to)
+    return code
+
+
+def halve(object masks, int64_t groups, int64_t words, cnp.ndarray offsets, cnp.ndarray values,
+          cnp.ndarray halved, cnp.ndarray out):
+    cdef const uint64_t *bits = NULL
+    cdef int code
+    if not (is_array(offsets, 1, cnp.NPY_INT64) and cnp.PyArray_DIM(offsets, 0) == groups + 1
+            and is_array(halved, 1, cnp.NPY_INT64) and cnp.PyArray_DIM(halved, 0) == groups + 1
+            and is_array(values, 1, cnp.NPY_INT8) and is_array(out, 1, cnp.NPY_INT8)):
+        return NS_ERROR_SIZE
+    if masks is not None:
+        if not (is_array(masks, 2, cnp.NPY_UINT64) and fits(masks, groups, words)):
+            return NS_ERROR_SIZE
+        bits = <const uint64_t *>cnp.PyArray_DATA(<cnp.ndarray>masks)
+    cdef const int64_t *starts = <const int64_t *>cnp.PyArray_DATA(offsets)
+    cdef const int64_t *ends = <const int64_t *>cnp.PyArray_DATA(halved)
+    cdef const uint8_t *source = bytes_of(values)
+    cdef uint8_t *to = bytes_of(out)
+    cdef int64_t count = cnp.PyArray_SIZE(values), halved_count = cnp.PyArray_SIZE(out)
+    with nogil:
+        code = ns_halve(bits, groups, words, starts, source, count, ends, to, halved_count)
     return code
 
 
@@ -209,34 +265,55 @@ cdef class Tiles:
     cdef tuple held
 
     def __init__(self, int kind, int64_t rows, int64_t cols, object masks, cnp.ndarray offsets,
-                 cnp.ndarray values, object scales, object sums, bint sparse_loads):
+                 cnp.ndarray values, object scales, object sums, int64_t group,
+                 bint sparse_loads):
         cdef int64_t groups = ns_tile_groups(rows), words = ns_tile_words(cols)
-        if not (rows >= 0 and cols >= 0 and 0 <= kind < 4
+        if not (rows >= 0 and cols >= 0 and 0 <= kind < NS_KINDS
                 and is_array(offsets, 1, cnp.NPY_INT64)
                 and cnp.PyArray_DIM(offsets, 0) == groups + 1
                 and is_array(values, 1, value_type(kind))
-                and are_rows(scales, cnp.NPY_FLOAT32, rows) and are_rows(sums, cnp.NPY_INT32, rows)
-                and (kind != 3 or sums is not None)):
+                and (kind != NS_INT8 or sums is not None)):
+            raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+        self.t.kind, self.t.sparse_loads, self.t.rows, self.t.cols = kind, sparse_loads, rows, cols
+        self.t.groups, self.t.words = groups, words
+        self.t.span, self.t.group_scales, self.t.totals = 0, NULL, NULL
+        if group > 0:
+            self.take_groups(scales, sums, group, words)
+        elif not (are_rows(scales, cnp.NPY_FLOAT32, rows) and are_rows(sums, cnp.NPY_INT32, rows)):
             raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
         self.t.masks = NULL
         if masks is not None:
             if not (is_array(masks, 2, cnp.NPY_UINT64) and fits(masks, groups, words)):
                 raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
             self.t.masks = <const uint64_t *>cnp.PyArray_DATA(masks)
-        self.t.kind, self.t.sparse_loads, self.t.rows, self.t.cols = kind, sparse_loads, rows, cols
-        self.t.groups, self.t.words = groups, words
         self.t.offsets = <const int64_t *>cnp.PyArray_DATA(offsets)
         self.t.values = bytes_of(values)
         self.t.scales = NULL
-        if scales is not None:
+        if scales is not None and group == 0:
             self.t.scales = <const float *>cnp.PyArray_DATA(scales)
         self.t.sums = NULL
-        if sums is not None:
+        if sums is not None and group == 0:
             self.t.sums = <const int32_t *>cnp.PyArray_DATA(sums)
         self.held = (masks, offsets, values, scales, sums)
         cdef int code = ns_check_tiles(&self.t, cnp.PyArray_SIZE(values))
         if code != NS_OK:
             raise ValueError(ns_strerror(code).decode())
+
+    cdef int take_groups(self, object scales, object sums, int64_t group, int64_t words) except -1:
+        """Scales bfloat16 [groups of rows, groups of columns, 16], sums float32 [rows]."""
+        cdef int64_t span = group // NS_TILE_COLS
+        cdef cnp.ndarray a
+        if not (span > 0 and isinstance(scales, cnp.ndarray) and isinstance(sums, cnp.ndarray)):
+            raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+        a = scales
+        if not (is_array(a, 3, cnp.NPY_UINT16) and fits(a, self.t.groups, (words + span - 1) // span)
+                and cnp.PyArray_DIM(a, 2) == NS_TILE_ROWS
+                and are_rows(sums, cnp.NPY_FLOAT32, self.t.rows)):
+            raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
+        self.t.span = span
+        self.t.group_scales = <const uint16_t *>cnp.PyArray_DATA(a)
+        self.t.totals = <const float *>cnp.PyArray_DATA(<cnp.ndarray>sums)
+        return 0
 
     def matvec(self, cnp.ndarray x, cnp.ndarray out):
         if not (is_array(x, 2, cnp.NPY_FLOAT32) and is_array(out, 2, cnp.NPY_FLOAT32)

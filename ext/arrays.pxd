@@ -1,18 +1,18 @@
 """What the shell asks of an array before it hands its pointer to C."""
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t
 
-from core cimport NS_ERROR_SIZE, NS_OK, ns_combination, ns_matrix
+from core cimport NS_ERROR_SIZE, NS_KINDS, NS_OK, ns_combination, ns_matrix
 
 
 cdef inline int item_size(int kind) noexcept nogil:
     """Bytes of a value; the order is that of enum ns_kind."""
-    return 4 if kind == 0 else 1 if kind == 3 else 2
+    return 4 if kind == 0 else 1 if kind >= 3 else 2
 
 
 cdef inline int value_type(int kind) noexcept nogil:
     """NumPy's number for the type that carries such values: half floats travel as uint16."""
-    return cnp.NPY_FLOAT32 if kind == 0 else cnp.NPY_INT8 if kind == 3 else cnp.NPY_UINT16
+    return cnp.NPY_FLOAT32 if kind == 0 else cnp.NPY_INT8 if kind >= 3 else cnp.NPY_UINT16
 
 
 cdef inline bint is_array(cnp.ndarray a, int dims, int type_number):
@@ -40,11 +40,14 @@ cdef inline uint8_t *bytes_of(cnp.ndarray a):
 
 
 cdef inline int fill(ns_matrix *m, cnp.ndarray values, int kind, cnp.ndarray bitmap,
-                     cnp.ndarray offsets, object scales, int64_t cols):
-    """Point m at the arrays; NS_ERROR_SIZE where one of them does not fit."""
+                     cnp.ndarray offsets, object scales, int64_t cols, int64_t group=0):
+    """Point m at the arrays; NS_ERROR_SIZE where one of them does not fit.
+
+    Scales are float32 [rows], or of groups of columns bfloat16 [rows, ceil(cols / group)].
+    """
     if not (is_array(bitmap, 2, cnp.NPY_UINT8) and is_array(offsets, 1, cnp.NPY_INT64)
             and cnp.PyArray_IS_C_CONTIGUOUS(values) and cnp.PyArray_NDIM(values) == 1
-            and cnp.PyArray_ISALIGNED(offsets) and cols >= 0 and 0 <= kind < 4
+            and cnp.PyArray_ISALIGNED(offsets) and cols >= 0 and 0 <= kind < NS_KINDS
             and cnp.PyArray_ITEMSIZE(values) == item_size(kind)):
         return NS_ERROR_SIZE
     m.kind = kind
@@ -55,9 +58,16 @@ cdef inline int fill(ns_matrix *m, cnp.ndarray values, int kind, cnp.ndarray bit
     m.offsets = <const int64_t *>cnp.PyArray_DATA(offsets)
     m.values = <const uint8_t *>cnp.PyArray_DATA(values)
     m.scales = NULL
+    m.group, m.group_scales = 0, NULL
     if cnp.PyArray_DIM(bitmap, 1) != 8 * m.words or cnp.PyArray_DIM(offsets, 0) != m.rows + 1:
         return NS_ERROR_SIZE
-    if scales is not None:
+    if group > 0:
+        if not (isinstance(scales, cnp.ndarray) and is_array(scales, 2, cnp.NPY_UINT16)
+                and cnp.PyArray_ISALIGNED(scales)
+                and fits(scales, m.rows, (cols + group - 1) // group)):
+            return NS_ERROR_SIZE
+        m.group, m.group_scales = group, <const uint16_t *>cnp.PyArray_DATA(scales)
+    elif scales is not None:
         if not (isinstance(scales, cnp.ndarray) and is_array(scales, 1, cnp.NPY_FLOAT32)
                 and cnp.PyArray_ISALIGNED(scales) and cnp.PyArray_DIM(scales, 0) == m.rows):
             return NS_ERROR_SIZE

@@ -50,21 +50,32 @@ NS_MUST_CHECK int ns_expand(const ns_matrix *m, int item, int64_t value_count, u
                             int64_t first, int64_t last);
 NS_MUST_CHECK int ns_expand_float(const ns_matrix *m, int64_t value_count, float *out,
                                   int64_t first, int64_t last);
+/* Values first..last of int4 values in a file of so many bytes, one a byte. */
+NS_MUST_CHECK int ns_widen_int4(const uint8_t *stored, int64_t bytes, int8_t *to, int64_t first,
+                           int64_t last);
 /* Kind, sizes, and offsets that stay inside `value_count` values. */
 NS_MUST_CHECK int ns_check_matrix(const ns_matrix *m, int64_t value_count);
 
 /* tiles.c: masks [groups, words], offsets [groups + 1], values as many as the matrix has, sums
- * [rows] for int8 or NULL. The level that multiplies may be another than the one that made them. */
+ * [rows] for int8 or NULL, totals [rows] where the matrix has groups or NULL. The level that
+ * multiplies may be another than the one that made them. */
 int64_t ns_tile_words(int64_t cols);
 int64_t ns_tile_groups(int64_t rows);
 NS_MUST_CHECK int ns_retile(const ns_matrix *m, int64_t value_count, uint64_t *masks,
-                            int64_t *offsets, uint8_t *values, int32_t *sums);
+                            int64_t *offsets, uint8_t *values, int32_t *sums, float *totals);
+/* int4 values from bytes, as ns_retile leaves them (`from` of `count` items), to halves of bytes:
+ * first where every group's bytes begin, then the bytes, `halved_count` of them. */
+NS_MUST_CHECK int ns_halved_offsets(const uint64_t *masks, int64_t groups, int64_t words,
+                                    int64_t *halved);
+NS_MUST_CHECK int ns_halve(const uint64_t *masks, int64_t groups, int64_t words,
+                           const int64_t *offsets, const uint8_t *from, int64_t count,
+                           const int64_t *halved, uint8_t *to, int64_t halved_count);
 /* Offsets that rise, stay inside `value_count` values and are those of the masks. */
 NS_MUST_CHECK int ns_check_tiles(const ns_tiles *t, int64_t value_count);
 /* x [batch, cols] and out [batch, rows] float, or bfloat16 where `halves`. */
 NS_MUST_CHECK int ns_tile_matvec(const ns_tiles *t, const void *x, int halves, int64_t batch,
                                  void *out);
-/* The same for many vectors, bf16 and int8 values; NS_ERROR_LEVEL where this level has no such. */
+/* The same for many vectors, bf16, int8 and int4 values; NS_ERROR_LEVEL where this level has no such. */
 NS_MUST_CHECK int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch,
                                  void *out);
 

@@ -1,5 +1,5 @@
 """core.h, for Cython."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "core.h":
     ctypedef struct ns_matrix:
@@ -9,6 +9,8 @@ cdef extern from "core.h":
         const int64_t *offsets
         const uint8_t *values
         const float *scales
+        int64_t group
+        const uint16_t *group_scales
     ctypedef struct ns_tiles:
         int kind, sparse_loads
         int64_t rows, cols, groups, words
@@ -17,6 +19,9 @@ cdef extern from "core.h":
         const uint8_t *values
         const float *scales
         const int32_t *sums
+        int64_t span
+        const uint16_t *group_scales
+        const float *totals
     ctypedef struct ns_layer:
         const ns_tiles *q
         const ns_tiles *k
@@ -76,7 +81,7 @@ cdef extern from "core.h":
         const int64_t *counts
         float *work
         double *out
-    int NS_ERROR_SIZE, NS_ERROR_LEVEL, NS_OK
+    int NS_ERROR_SIZE, NS_ERROR_LEVEL, NS_OK, NS_INT8, NS_INT4, NS_KINDS, NS_TILE_ROWS, NS_TILE_COLS
     const char *ns_strerror(int) nogil
     int ns_level_count() nogil
     const char *ns_level_name(int) nogil
@@ -96,7 +101,12 @@ cdef extern from "core.h":
     int64_t ns_tile_words(int64_t) nogil
     int64_t ns_tile_groups(int64_t) nogil
     int ns_check_tiles(const ns_tiles *, int64_t) nogil
-    int ns_retile(const ns_matrix *, int64_t, uint64_t *, int64_t *, uint8_t *, int32_t *) nogil
+    int ns_retile(const ns_matrix *, int64_t, uint64_t *, int64_t *, uint8_t *, int32_t *,
+                  float *) nogil
+    int ns_halved_offsets(const uint64_t *, int64_t, int64_t, int64_t *) nogil
+    int ns_halve(const uint64_t *, int64_t, int64_t, const int64_t *, const uint8_t *, int64_t,
+                 const int64_t *, uint8_t *, int64_t) nogil
+    int ns_widen_int4(const uint8_t *, int64_t, int8_t *, int64_t, int64_t) nogil
     int ns_tile_matvec(const ns_tiles *, const void *, bint, int64_t, void *) nogil
     int ns_tile_matmul(const ns_tiles *, const void *, bint, int64_t, void *) nogil
     int64_t ns_vector_items(int64_t) nogil

@@ -9,7 +9,7 @@ enum {
     OVERREAD_BYTES = 64
 };
 
-static const int item_sizes[NS_KINDS] = {4, 2, 2, 1};
+static const int item_sizes[NS_KINDS] = {4, 2, 2, 1, 1};
 
 /* Rows a chunk, from the bytes that a row of the whole job streams. */
 static int64_t chunk_rows(int64_t rows, int64_t bytes) {
@@ -29,6 +29,10 @@ static int check(const ns_matrix *m, int item, int64_t value_count) {
     int64_t words;
     if (words_of(m->rows, m->cols, &words) != NS_OK || words != m->words) return NS_ERROR_SIZE;
     if (m->kind < 0 || m->kind >= NS_KINDS || item_sizes[m->kind] != item) return NS_ERROR_KIND;
+    if (m->group != 0) {
+        if (m->kind != NS_INT8 && m->kind != NS_INT4) return NS_ERROR_KIND;
+        if (!ns_is_group(m->group) || m->group_scales == NULL || m->scales) return NS_ERROR_SIZE;
+    }
     if (m->offsets[0] != 0 || m->offsets[m->rows] < 0) return NS_ERROR_OFFSETS;
     if (m->offsets[m->rows] > value_count - OVERREAD_BYTES / item) return NS_ERROR_OFFSETS;
     int falls = 0;
@@ -115,6 +119,25 @@ int ns_pack_values(const uint8_t *weight, int item, const ns_matrix *m, uint8_t 
     int64_t used = m->offsets[m->rows];
     memset(values + used * item, 0, (size_t)((value_count - used) * item));
     return outcome(&j.failed);
+}
+
+typedef struct {
+    const ns_table *table;
+    const uint8_t *stored;
+    int8_t *to;
+    int64_t first;
+} widening;
+
+static void widen_task(void *context, int64_t first, int64_t last) {
+    widening *j = context;
+    j->table->widen(j->stored, j->to + first, j->first + first, j->first + last);
+}
+
+int ns_widen_int4(const uint8_t *stored, int64_t bytes, int8_t *to, int64_t first, int64_t last) {
+    widening j = {.table = ns_active(), .stored = stored, .to = to, .first = first};
+    if (first < 0 || last < first || last / 2 + last % 2 > bytes) return NS_ERROR_SIZE;
+    ns_parallel(last - first, CHUNK_BYTES, widen_task, &j);
+    return NS_OK;
 }
 
 static void expand_task(void *context, int64_t first, int64_t last) {

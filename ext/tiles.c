@@ -20,36 +20,92 @@ typedef struct {
     uint64_t *masks;
     uint8_t *values;
     int32_t *sums;
+    float *totals;
     atomic_int failed;
 } retiling;
 
 static void retile_task(void *context, int64_t first, int64_t last) {
     retiling *j = context;
-    if (j->table->retile(j->m, j->words, j->masks, j->values, j->sums, first, last)) {
+    if (j->table->retile(j->m, j->words, j->masks, j->values, j->sums, j->totals, first, last)) {
         atomic_store(&j->failed, 1);
     }
 }
 
 int ns_retile(const ns_matrix *m, int64_t value_count, uint64_t *masks, int64_t *offsets,
-              uint8_t *values, int32_t *sums) {
+              uint8_t *values, int32_t *sums, float *totals) {
     retiling j = {.table = ns_active(), .m = m, .words = ns_tile_words(m->cols), .masks = masks,
-                  .values = values, .sums = sums};
+                  .values = values, .sums = sums, .totals = totals};
     int64_t groups = ns_tile_groups(m->rows);
     int code = ns_check_matrix(m, value_count);
     if (code != NS_OK) return code;
+    if (totals && (m->group == 0 || m->group_scales == NULL)) return NS_ERROR_SIZE;
     for (int64_t g = 0; g < groups; g++) offsets[g] = m->offsets[NS_TILE_ROWS * g];
     offsets[groups] = m->offsets[m->rows];
     ns_parallel(groups, 4, retile_task, &j);
     return atomic_load(&j.failed) ? NS_ERROR_OFFSETS : NS_OK;
 }
 
-static int64_t group_count(const ns_tiles *t, int64_t group) {
-    int64_t count = 0;
-    if (t->masks == NULL) return 64 * t->words;
-    for (int64_t i = 0; i < t->words; i++) {
-        count += __builtin_popcountll(t->masks[group * t->words + i]);
+typedef struct {
+    const ns_table *table;
+    const uint64_t *masks;
+    int64_t words;
+    const int64_t *offsets, *halved;
+    const uint8_t *from;
+    uint8_t *to;
+} halving;
+
+static void halve_task(void *context, int64_t first, int64_t last) {
+    halving *j = context;
+    j->table->halve(j->masks, j->words, j->offsets, j->from, j->halved, j->to, first, last);
+}
+
+/* Set bits of a group's even and odd words. */
+static void word_counts(const uint64_t *masks, int64_t words, int64_t group, int64_t *counts) {
+    counts[0] = counts[1] = masks ? 0 : 32 * words;
+    for (int64_t i = 0; masks && i < words; i++) {
+        counts[i % 2] += __builtin_popcountll(masks[group * words + i]);
     }
-    return count;
+}
+
+int ns_halved_offsets(const uint64_t *masks, int64_t groups, int64_t words, int64_t *halved) {
+    int64_t counts[2];
+    if (groups < 0 || words < 0 || words % 2) return NS_ERROR_SIZE;
+    halved[0] = 0;
+    for (int64_t g = 0; g < groups; g++) {
+        word_counts(masks, words, g, counts);
+        halved[g + 1] = halved[g] + (counts[0] > counts[1] ? counts[0] : counts[1]);
+    }
+    return NS_OK;
+}
+
+int ns_halve(const uint64_t *masks, int64_t groups, int64_t words, const int64_t *offsets,
+             const uint8_t *from, int64_t count, const int64_t *halved, uint8_t *to,
+             int64_t halved_count) {
+    halving j = {.table = ns_active(), .masks = masks, .words = words, .offsets = offsets,
+                 .halved = halved, .from = from, .to = to};
+    int64_t counts[2];
+    if (groups < 0 || words < 0 || words % 2) return NS_ERROR_SIZE;
+    if (offsets[0] != 0 || halved[0] != 0) return NS_ERROR_OFFSETS;
+    for (int64_t g = 0; g < groups; g++) {
+        word_counts(masks, words, g, counts);
+        int64_t longer = counts[0] > counts[1] ? counts[0] : counts[1];
+        if (offsets[g + 1] - offsets[g] != counts[0] + counts[1]
+            || halved[g + 1] - halved[g] != longer) {
+            return NS_ERROR_OFFSETS;
+        }
+    }
+    if (offsets[groups] > count || halved[groups] > halved_count) return NS_ERROR_OFFSETS;
+    ns_parallel(groups, 4, halve_task, &j);
+    memset(to + halved[groups], 0, (size_t)(halved_count - halved[groups]));
+    return NS_OK;
+}
+
+/* Values of a group as its offsets count them: items, or of int4 bytes. */
+static int64_t group_count(const ns_tiles *t, int64_t group) {
+    int64_t counts[2];
+    word_counts(t->masks, t->words, group, counts);
+    if (t->kind != NS_INT4) return counts[0] + counts[1];
+    return counts[0] > counts[1] ? counts[0] : counts[1];
 }
 
 typedef struct {
@@ -67,8 +123,14 @@ static void check_task(void *context, int64_t first, int64_t last) {
 }
 
 int ns_check_tiles(const ns_tiles *t, int64_t value_count) {
-    const int item = t->kind == NS_FP32 ? 4 : t->kind == NS_INT8 ? 1 : 2;
+    const int item = ns_item_size(t->kind);
     checking j = {.t = t};
+    if (t->kind == NS_INT4 && t->span == 0) return NS_ERROR_KIND;
+    if (t->span != 0) {
+        if (t->kind != NS_INT4 && t->kind != NS_INT8) return NS_ERROR_KIND;
+        if (!ns_is_group(NS_TILE_COLS * t->span)) return NS_ERROR_SIZE;
+        if (t->group_scales == NULL || t->totals == NULL) return NS_ERROR_SIZE;
+    }
     if (t->offsets[0] != 0 || t->offsets[t->groups] > value_count - 64 / item) {
         return NS_ERROR_OFFSETS;
     }
@@ -109,8 +171,8 @@ static int64_t chunk_groups(int64_t groups, int64_t bytes) {
 }
 
 static int64_t bytes_of(const ns_tiles *t) {
-    const int item = t->kind == NS_FP32 ? 4 : t->kind == NS_INT8 ? 1 : 2;
-    return t->offsets[t->groups] * item + (t->masks ? 8 * t->groups * t->words : 0);
+    return t->offsets[t->groups] * ns_item_size(t->kind)
+           + (t->masks ? 8 * t->groups * t->words : 0);
 }
 
 /* Scratch of a call: vectors, room to widen one, results in float32 where halves are wanted. */
@@ -207,7 +269,7 @@ int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int ha
     int alike = 1;
     for (int k = 0; k < count; k++) {
         if (t[k]->cols != cols) return NS_ERROR_SIZE;
-        alike &= t[k]->kind == t[0]->kind;
+        alike &= t[k]->kind == t[0]->kind && !t[k]->span == !t[0]->span;
         groups += t[k]->groups;
         bytes += bytes_of(t[k]);
     }
@@ -264,7 +326,8 @@ int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch, 
     wide_product j = {.p = {.table = ns_active(), .t = t, .x = &v}, .from = x, .to = out,
                       .halves = halves};
     void *vectors;
-    if (j.p.table->tile_matmul == NULL || (t->kind != NS_BF16 && t->kind != NS_INT8)) {
+    if (j.p.table->tile_matmul == NULL
+        || (t->kind != NS_BF16 && t->kind != NS_INT8 && t->kind != NS_INT4)) {
         return NS_ERROR_LEVEL;
     }
     if (batch < 0 || batch > INT32_MAX) return NS_ERROR_SIZE;

@@ -5,7 +5,9 @@ A sparse matrix [rows, cols] is a *bitmap* and its *values*.
 * Bitmap ("row order", version 1): uint8 [rows, 8 * ceil(cols / 64)]; bit j of a row is byte
   j // 8, bit j % 8; bits at and beyond ``cols`` are zero.
 * Values: one dimension, row-major order of the set bits, then zeros up to ``padded_length``, so
-  that vector loads may read over the end. bf16 and fp16 travel as uint16 bit patterns.
+  that vector loads may read over the end. bf16 and fp16 travel as uint16 bit patterns. int4 values
+  are int8 in [-8, 7] here; files hold two in a byte (``widen``, ``narrow``).
+* Scales: float32 [rows], or bfloat16 patterns [rows, ceil(cols / group)] for groups of columns.
 
 All arrays are C-contiguous. Each function runs compiled code of one instruction level (``level``,
 ``using``, environment variable ``NEUROSPARSE_CPU_LEVEL``) or its plain NumPy twin. Pack, unpack
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from neurosparse import twin, twin_tiles
 from neurosparse._version import __version__
 from neurosparse.errors import InputError
+from neurosparse.value_groups import GROUPS, group_of
 
 try:
     from neurosparse import _core
@@ -34,11 +37,14 @@ except ImportError:  # the twin does everything
     _BUILT = False
 
 __all__ = [
+    "GROUPS",
     "KINDS",
     "build_config",
     "expand",
     "expand_float",
+    "group_of",
     "level",
+    "narrow",
     "levels",
     "pack_mask",
     "pack_values",
@@ -48,6 +54,7 @@ __all__ = [
     "threads",
     "unpack_mask",
     "using",
+    "widen",
 ]
 
 Array = NDArray[Any]
@@ -55,10 +62,11 @@ Bitmap = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Offsets = NDArray[np.int64]
 
-KINDS = ("fp32", "bf16", "fp16", "int8")
+KINDS = ("fp32", "bf16", "fp16", "int8", "int4")
 """Kinds of values; the order is that of ``enum ns_kind`` in ext/kernels/kernels.h."""
 
-_CARRIERS = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.uint16, "int8": np.int8}
+_CARRIERS = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.uint16, "int8": np.int8,
+             "int4": np.int8}
 _KIND_OF_SIZE = {4: "fp32", 2: "bf16", 1: "int8"}  # moving bits: only the size matters
 _KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -145,6 +153,55 @@ def padded_length(nnz: int, itemsize: int) -> int:
 def bitmap_bytes(cols: int) -> int:
     """Bytes of one bitmap row."""
     return -(-cols // 64) * 8
+
+
+def narrow(values: Array, nnz: int) -> NDArray[np.uint8]:
+    """int4 values as files hold them: two in a byte, the lower half first, then zeros.
+
+    Parameters
+    ----------
+    values
+        int8 in [-8, 7], at least ``nnz``.
+
+    Returns
+    -------
+    uint8, ``padded_length(ceil(nnz / 2), 1)`` items
+
+    Raises
+    ------
+    InputError
+        Another type, too few values, or one out of range.
+    """
+    operation = "store int4 values"
+    check_array(operation, "values", values, 1, np.int8)
+    kept = values[:nnz]
+    if not 0 <= nnz <= values.shape[0] or (nnz and (kept.min() < -8 or kept.max() > 7)):
+        raise InputError(operation, found=f"{values.shape[0]} values, {nnz} wanted",
+                         expected="as many, in [-8, 7]")
+    stored = np.zeros(padded_length(-(-nnz // 2), 1), np.uint8)
+    twin.narrow(kept, stored)
+    return stored
+
+
+def widen(stored: Array, first: int, last: int) -> NDArray[np.int8]:
+    """int4 values ``first:last`` of a file, int8, padded as values are.
+
+    Raises
+    ------
+    InputError
+        Another type, or fewer values than that.
+    """
+    operation = "read int4 values"
+    check_array(operation, "values", stored, 1, np.uint8)
+    if not 0 <= first <= last <= 2 * stored.shape[0]:
+        raise InputError(operation, found=f"values {first}:{last} of {2 * stored.shape[0]}",
+                         expected="values that are there")
+    out = np.zeros(padded_length(last - first, 1), np.int8)
+    if _twin_only:
+        twin.widen(stored, first, last, out)
+    else:
+        raise_on(_core.widen(stored, first, last, out), operation)
+    return out
 
 
 def pack_mask(mask: Array) -> Bitmap:
@@ -295,7 +352,7 @@ def expand(
 
 
 def expand_float(
-    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Floats | None, cols: int,
+    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Array | None, cols: int,
     first: int, last: int, *, out: Floats | None = None,
 ) -> Floats:  # fmt: skip
     """Dense rows ``first:last`` in float32, times their scales where there are any.
@@ -305,7 +362,8 @@ def expand_float(
     values, kind, bitmap, offsets
         The matrix; ``kind`` is one of ``KINDS``.
     scales
-        float32 [rows] for int8 (any kind takes them), or None.
+        float32 [rows] for int8 (any kind takes them), uint16 [rows, groups] for int8 and int4, or
+        None.
     cols, first, last
         Its columns; the rows wanted.
     out
@@ -325,7 +383,9 @@ def expand_float(
         out = np.empty((max(last - first, 0), cols), np.float32)
     if not _twin_only:
         number = _KIND_NUMBER.get(kind, -1)
-        code = _core.expand_float(values, number, bitmap, offsets, scales, cols, first, last, out)
+        group = _group("expand to float32", scales, cols)
+        code = _core.expand_float(values, number, bitmap, offsets, scales, cols, group, first, last,
+                                  out)  # fmt: skip
         if not code:
             return out
     _check_matrix(operation, values, kind, bitmap, offsets, scales, cols)
@@ -342,9 +402,12 @@ def expand_float(
 
 def retile(
     values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, cols: int, masks: Array,
-    tile_offsets: Offsets, tile_values: Array, sums: Array | None,
+    tile_offsets: Offsets, tile_values: Array, sums: Array | None, scales: Array | None = None,
 ) -> None:  # fmt: skip
     """From row order to the arrays of ``tiles.Tiles``, which are filled.
+
+    ``sums`` are int32, or where ``scales`` of groups are given float32 and times those. int4 values
+    are bytes afterwards; ``halve`` comes next.
 
     Raises
     ------
@@ -354,18 +417,48 @@ def retile(
     operation = "put into tile order"
     if not _twin_only:
         code = _core.retile(values, _KIND_NUMBER[kind], bitmap, offsets, cols, masks, tile_offsets,
-                            tile_values, sums)  # fmt: skip
+                            tile_values, sums, scales, _group(operation, scales, cols))
         if not code:
             return
-    _check_matrix(operation, values, kind, bitmap, offsets, None, cols)
+    _check_matrix(operation, values, kind, bitmap, offsets, scales, cols)
     if not _twin_only:
         raise_on(code, operation)
-    twin_tiles.retile(values, kind, bitmap, offsets, cols, masks, tile_offsets, tile_values, sums)
+    twin_tiles.retile(values, kind, bitmap, offsets, cols, masks, tile_offsets, tile_values, sums,
+                      scales)  # fmt: skip
+
+
+def halve(masks: Array | None, groups: int, words: int, offsets: Offsets, values: Array
+          ) -> tuple[Offsets, Array]:  # fmt: skip
+    """int4 values in tile order from bytes to halves of bytes.
+
+    Parameters
+    ----------
+    masks, offsets, values
+        As ``retile`` leaves them; masks None where every item is stored.
+
+    Returns
+    -------
+    offsets : int64 [groups + 1], in bytes
+    values : int8, 64 bytes more than that
+
+    Raises
+    ------
+    InputError
+        The arrays do not fit each other.
+    """
+    halved = np.empty(groups + 1, np.int64)
+    if _twin_only:
+        return twin_tiles.halve(masks, groups, words, values)
+    operation = "halve int4 values"
+    raise_on(_core.halved_offsets(masks, groups, words, halved), operation)
+    out = np.empty(int(halved[-1]) + 64, np.int8)
+    raise_on(_core.halve(masks, groups, words, offsets, values, halved, out), operation)
+    return halved, out
 
 
 def compiled_tiles(
     kind: str, rows: int, cols: int, masks: Array | None, offsets: Offsets, values: Array,
-    scales: Floats | None, sums: Array | None, sparse_loads: bool,
+    scales: Array | None, sums: Array | None, sparse_loads: bool, group: int = 0,
 ) -> Any:  # fmt: skip
     """The compiled side of ``tiles.Tiles``, or None where nothing is built.
 
@@ -378,7 +471,7 @@ def compiled_tiles(
         return None
     try:
         return _core.Tiles(_KIND_NUMBER[kind], rows, cols, masks, offsets, values, scales, sums,
-                           sparse_loads)  # fmt: skip
+                           group, sparse_loads)  # fmt: skip
     except ValueError as error:
         raise InputError("hold tiles", found=str(error), expected="arrays that fit") from None
 
@@ -448,7 +541,7 @@ def _check_pad_bits(operation: str, bitmap: Bitmap, cols: int) -> None:
 
 def _check_matrix(
     operation: str, values: Array, kind: str, bitmap: Bitmap, offsets: Offsets,
-    scales: Floats | None, cols: int,
+    scales: Array | None, cols: int,
 ) -> None:  # fmt: skip
     if kind not in KINDS:
         raise InputError(operation, found=f"kind {kind!r}", expected="one of " + ", ".join(KINDS))
@@ -457,7 +550,12 @@ def _check_matrix(
     _check_pad_bits(operation, bitmap, cols)
     rows = bitmap.shape[0]
     check_array(operation, "offsets", offsets, 1, np.int64, (rows + 1,))
-    if scales is not None:
+    if _group(operation, scales, cols):
+        check_array(operation, "scales", scales, 2, np.uint16, (rows, scales.shape[1]))
+        if kind not in ("int8", "int4"):
+            raise InputError(operation, found=f"{kind} values with scales of groups",
+                             expected="int8 or int4 values")
+    elif scales is not None:
         check_array(operation, "scales", scales, 1, np.float32, (rows,))
     if not np.array_equal(offsets, row_offsets(bitmap)):
         raise InputError(
@@ -470,6 +568,14 @@ def _check_matrix(
             expected=f"at least {least} with the padding",
             mend="Allocate padded_length(nnz, itemsize).",
         )  # fmt: skip
+
+
+def _group(operation: str, scales: Array | None, cols: int) -> int:
+    """Columns that share one of the scales; 0 where a row does, or there are none."""
+    if scales is None or scales.ndim != 2:
+        return 0
+    check_array(operation, "scales", scales, 2, np.uint16)
+    return group_of(cols, scales.shape[1])
 
 
 def _check_rows(operation: str, bitmap: Bitmap, first: int, last: int) -> None:

@@ -6,9 +6,9 @@ serves sixteen rows, nothing is summed across lanes, and the values stream from 
 ``Tiles.from_rows`` makes this order in one pass over the matrix.
 
 Errors, as a share of ``sum |w| |x|`` a row: ``(cols + 16) 2^-23`` with x unrounded (fp32 and fp16
-values; bf16 and int8 below AVX-512 with BF16 and VNNI). With those instructions bf16 values
-multiply x as two bf16 parts, ``2^-16`` more, and int8 values multiply x as a 16-bit integer:
-``2^-16 max |x| sum |w|`` more. Results repeat bit for bit at one level, for any number of threads.
+values; bf16, int8 and int4 below AVX-512 with BF16 and VNNI). With those instructions bf16 values
+multiply x as two bf16 parts, ``2^-16`` more, and int8 and int4 values multiply x as a 16-bit
+integer: ``2^-16 max |x| sum |w|`` more. Results repeat bit for bit at one level, for any number of threads.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
 # Below this density half a register of values is nearly always enough.
-_NARROW = {"bf16": 0.32, "int8": 0.42}
-_ITEM = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
+_NARROW = {"bf16": 0.32, "int8": 0.42, "int4": 0.42}
+_ITEM = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "int4": 1}  # int4: of offsets, in bytes
 
 
 class Tiles:
@@ -42,29 +42,38 @@ class Tiles:
     offsets : int64 array of shape (groups + 1,)
         Where the values of every group of 16 rows begin.
     values : array of one dimension
-        As ``kernels`` carries the kind; 64 bytes more than there are items.
+        As ``kernels`` carries the kind; 64 bytes more than there are items. int4 values stand two
+        in a byte (``kernels.halve``), and ``offsets`` are bytes.
     scales : float32 array of shape (rows,), or None
+        Of groups of columns: bfloat16 patterns, uint16 of shape (groups, groups of columns, 16).
     sums : int32 array of shape (rows,), or None
-        Sums of the values of a row, for int8.
+        Sums of the values of a row, for int8. With groups: float32, of values times scales.
 
     The arrays belong to the object: they must not change.
     """
 
     def __init__(self, kind: str, shape: tuple[int, int], masks: Array | None, offsets: Array,
-                 values: Array, scales: Floats | None = None, sums: Array | None = None) -> None:
+                 values: Array, scales: Array | None = None, sums: Array | None = None) -> None:
         self.kind, self.shape = kind, shape
         self.masks, self.offsets, self.values = masks, offsets, values
         self.scales, self.sums = scales, sums
         rows, cols = shape
-        density = int(offsets[-1]) / max(rows * cols, 1)
+        density = (2 if kind == "int4" else 1) * int(offsets[-1]) / max(rows * cols, 1)
         self.compiled = kernels.compiled_tiles(
             kind, rows, cols, masks, offsets, values, scales, sums,
-            density <= _NARROW.get(kind, 0.0))
+            density <= _NARROW.get(kind, 0.0), self.group)
+
+    @property
+    def group(self) -> int:
+        """Columns that share a scale; 0 where a row does, or nothing has one."""
+        if self.scales is None or self.scales.ndim != 3:
+            return 0
+        return kernels.group_of(self.shape[1], self.scales.shape[1])
 
     @classmethod
     def from_rows(cls, values: Array, kind: str, bitmap: Array, offsets: Array,
-                  scales: Floats | None, cols: int) -> Tiles:
-        """From a matrix in row order, arrays as in ``kernels.matvec``.
+                  scales: Array | None, cols: int) -> Tiles:
+        """From a matrix in row order, arrays as in ``kernels.expand_float``.
 
         Raises
         ------
@@ -75,31 +84,49 @@ class Tiles:
             raise InputError("put into tile order", found=f"kind {kind!r}",
                              expected="one of " + ", ".join(kernels.KINDS))
         rows = bitmap.shape[0]
-        if scales is not None:
+        grouped = scales is not None and scales.ndim == 2
+        if scales is not None and not grouped:
             kernels.check_array("put into tile order", "scales", scales, 1, np.float32, (rows,))
+        _check_groups(kind, grouped)
         groups = -(-rows // twin_tiles.ROWS)
         masks = np.empty((groups, twin_tiles.words_of(cols)), np.uint64)
         starts = np.empty(groups + 1, np.int64)
         permuted = np.empty(values.shape, values.dtype)
-        sums = np.empty(rows, np.int32) if kind == "int8" else None
-        kernels.retile(values, kind, bitmap, offsets, cols, masks, starts, permuted, sums)
+        sums = np.empty(rows, np.float32 if grouped else np.int32) if _is_whole(kind) else None
+        kernels.retile(values, kind, bitmap, offsets, cols, masks, starts, permuted, sums,
+                       scales if grouped else None)
+        if kind == "int4":
+            starts, permuted = kernels.halve(masks, groups, masks.shape[1], starts, permuted)
+        if grouped:
+            scales = twin_tiles.tiled_scales(scales)
         return cls(kind, (rows, cols), masks, starts, permuted, scales, sums)
 
     @classmethod
-    def from_dense(cls, weight: Array, kind: str, scales: Floats | None = None) -> Tiles:
+    def from_dense(cls, weight: Array, kind: str, scales: Array | None = None) -> Tiles:
         """Every item stored, without masks; bits of ``kind`` in its carrier (``kernels``).
 
         Parameters
         ----------
         weight : array of shape (rows, cols)
+
+        Raises
+        ------
+        InputError
+            int4 values without scales of groups.
         """
+        grouped = scales is not None and scales.ndim == 2
+        _check_groups(kind, grouped)
         rows, cols = weight.shape
         items = twin_tiles.tiled(weight, kind)
         groups, words, _ = items.shape
         values = np.zeros(items.size + 64 // _ITEM[kind], weight.dtype)
         values[: items.size] = items.reshape(-1)
         offsets = np.arange(groups + 1, dtype=np.int64) * words * 64
-        sums = weight.sum(1, dtype=np.int32) if kind == "int8" else None
+        sums = twin_tiles.row_sums(weight, scales if grouped else None) if _is_whole(kind) else None
+        if kind == "int4":
+            offsets, values = kernels.halve(None, groups, words, offsets, values)
+        if grouped:
+            scales = twin_tiles.tiled_scales(scales)
         return cls(kind, (rows, cols), None, offsets, values, scales, sums)
 
     @property
@@ -155,7 +182,7 @@ class Tiles:
     def matmul_at(self, x: int, halves: bool, batch: int, out: int) -> bool:
         """Many vectors by address; False where this level or kind has no such product.
 
-        bf16 values, and int8 values taken as bf16: ``(cols + 16) 2^-23 + 2^-16`` of
+        bf16 values, and int8 and int4 values taken as bf16: ``(cols + 16) 2^-23 + 2^-16`` of
         ``sum |w| |x|``, without the last where ``halves``.
         """
         if self.compiled is None or kernels.level() == "twin":
@@ -164,3 +191,13 @@ class Tiles:
         if code is not None:
             kernels.raise_on(code, "multiply")
         return code is not None
+
+
+def _is_whole(kind: str) -> bool:
+    return kind in ("int8", "int4")
+
+
+def _check_groups(kind: str, grouped: bool) -> None:
+    if kind == "int4" and not grouped:
+        raise InputError("put into tile order", found="int4 values without scales of groups",
+                         expected="uint16 scales (rows, groups of columns)")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.value_groups import group_of
+
 Array = NDArray[Any]
 Bitmap = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -50,15 +52,39 @@ def expand(
 
 
 def expand_float(
-    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Floats | None,
+    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Array | None,
     first: int, last: int, out: Floats,
 ) -> None:  # fmt: skip
-    """Do the same in float32, scaled by row."""
+    """Do the same in float32, scaled by row or group; what is dropped is +0."""
     floats = to_float(values[offsets[first] : offsets[last]], kind)
     out[:] = 0
     out[_mask(bitmap[first:last], out.shape[1])] = floats
-    if scales is not None:
+    if scales is not None and scales.ndim == 2:
+        out *= spread_scales(scales[first:last], out.shape[1])
+        out += np.float32(0)
+    elif scales is not None:
         out *= scales[first:last, None]
+
+
+def spread_scales(scales: Array, cols: int) -> Floats:
+    """Scale of every entry, array of shape (rows, cols), of bfloat16 patterns (rows, groups)."""
+    group = group_of(cols, scales.shape[1])
+    return np.repeat(to_float(scales, "bf16"), group, axis=1)[:, :cols]
+
+
+def narrow(values: Array, stored: Array) -> None:
+    """Two int4 values a byte, the lower half first."""
+    halves = values.view(np.uint8) & np.uint8(15)
+    stored[: -(-len(halves) // 2)] = halves[::2]
+    stored[: len(halves) // 2] |= halves[1::2] << np.uint8(4)
+
+
+def widen(stored: Array, first: int, last: int, out: Array) -> None:
+    """Undo ``narrow`` for the values first:last."""
+    both = stored[first // 2 : -(-last // 2)]
+    halves = np.stack([both << np.uint8(4), both & np.uint8(240)], 1).reshape(-1)
+    begin = first % 2
+    out[: last - first] = halves.view(np.int8)[begin : begin + last - first] >> np.int8(4)
 
 
 def to_float(values: Array, kind: str) -> Floats:

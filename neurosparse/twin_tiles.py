@@ -12,7 +12,7 @@ from neurosparse import twin
 Array = NDArray[Any]
 
 ROWS, COLS, STEP = 16, 4, 8
-_LANE = {"fp32": 1, "bf16": 2, "fp16": 1, "int8": 4}
+_LANE = {"fp32": 1, "bf16": 2, "fp16": 1, "int8": 4, "int4": 4}
 
 
 def words_of(cols: int) -> int:
@@ -54,8 +54,9 @@ def untiled(items: Array, kind: str, rows: int, cols: int) -> Array:
 
 
 def retile(values: Array, kind: str, bitmap: Array, offsets: Array, cols: int, masks: Array,
-           tile_offsets: Array, tile_values: Array, sums: Array | None) -> None:
-    """From row order to tile order."""
+           tile_offsets: Array, tile_values: Array, sums: Array | None,
+           scales: Array | None = None) -> None:
+    """From row order to tile order; with scales of groups, sums are of values times those."""
     rows = bitmap.shape[0]
     dense = np.empty((rows, cols), values.dtype)
     twin.expand(values, bitmap, offsets, 0, rows, dense)
@@ -67,13 +68,68 @@ def retile(values: Array, kind: str, bitmap: Array, offsets: Array, cols: int, m
     np.cumsum(there.sum((1, 2)), out=tile_offsets[1:])
     tile_values[: tile_offsets[-1]] = tiled(dense, kind)[there]
     if sums is not None:
-        sums[:] = dense.sum(1, dtype=np.int32)
+        sums[:] = row_sums(dense, scales)
+
+
+def row_sums(dense: Array, scales: Array | None) -> Array:
+    """Of whole numbers, int32; or float32 of whole numbers times the scales of their groups."""
+    if scales is None:
+        return dense.sum(1, dtype=np.int32)
+    scale = twin.spread_scales(scales, dense.shape[1]).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # files may hold scales that are not finite
+        return (dense * scale).sum(1).astype(np.float32)
+
+
+def tiled_scales(scales: Array) -> Array:
+    """Scales of groups, uint16 (rows, spans), by groups of rows: (groups, spans, 16)."""
+    rows, spans = scales.shape
+    groups = -(-rows // ROWS)
+    whole = np.zeros((groups * ROWS, spans), scales.dtype)
+    whole[:rows] = scales
+    return np.ascontiguousarray(whole.reshape(groups, ROWS, spans).transpose(0, 2, 1))
+
+
+def halve(masks: Array | None, groups: int, words: int, values: Array) -> tuple[Array, Array]:
+    """int4 values from bytes to halves of bytes: those of even words below those of odd ones."""
+    counts = (np.full((groups, words), 64) if masks is None
+              else np.bitwise_count(masks).astype(np.int64))
+    halved = np.zeros(groups + 1, np.int64)
+    np.cumsum(np.maximum(counts[:, ::2].sum(1), counts[:, 1::2].sum(1)), out=halved[1:])
+    out = np.zeros(int(halved[-1]) + 64, np.uint8)
+    places = np.concatenate([[0], np.cumsum(counts.reshape(-1))])
+    for group in range(groups):
+        for odd in (0, 1):
+            at = halved[group]
+            for word in range(odd, words, 2):
+                begin, end = places[group * words + word : group * words + word + 2]
+                part = values[begin:end].view(np.uint8) & np.uint8(15)
+                out[at : at + end - begin] |= part << np.uint8(4 * odd)
+                at += end - begin
+    return halved, out.view(np.int8)
+
+
+def unhalve(values: Array, masks: Array | None, offsets: Array, groups: int, words: int) -> Array:
+    """Undo ``halve``: the values of all groups and words, one a byte."""
+    counts = (np.full((groups, words), 64) if masks is None
+              else np.bitwise_count(masks).astype(np.int64))
+    out = []
+    for group in range(groups):
+        at = [offsets[group], offsets[group]]
+        for word in range(words):
+            odd, count = word % 2, counts[group, word]
+            both = values[at[odd] : at[odd] + count].view(np.uint8)
+            out.append((both if odd else both << np.uint8(4)).view(np.int8) >> np.int8(4))
+            at[odd] += count
+    return np.concatenate(out) if out else np.zeros(0, np.int8)
 
 
 def dense_of(values: Array, kind: str, masks: Array | None, offsets: Array, rows: int, cols: int
              ) -> Array:
     """The matrix, array of shape (rows, cols) of the values' type."""
     groups, words = -(-rows // ROWS), words_of(cols)
+    if kind == "int4":
+        values = unhalve(values, masks, offsets, groups, words)
+        offsets = np.array([0, len(values)])
     if masks is None:
         return untiled(values[: groups * words * 64].reshape(groups, words, 64), kind, rows, cols)
     there = np.unpackbits(masks[:, :, None].view(np.uint8), axis=2, bitorder="little") != 0
@@ -86,6 +142,10 @@ def matvec(values: Array, kind: str, masks: Array | None, offsets: Array, scales
            rows: int, cols: int, x: Array, out: Array) -> None:
     """``out[b, r] = sum_j W[r, j] x[b, j]``, summed in float64."""
     dense = twin.to_float(dense_of(values, kind, masks, offsets, rows, cols), kind)
+    if scales is not None and scales.ndim == 3:
+        by_row = scales.transpose(0, 2, 1).reshape(-1, scales.shape[1])[:rows]
+        dense *= twin.spread_scales(np.ascontiguousarray(by_row), cols)
+        scales = None
     with np.errstate(invalid="ignore"):  # an infinite x meets a zero
         found = x.astype(np.float64) @ dense.T.astype(np.float64)
     out[:] = found if scales is None else found * scales

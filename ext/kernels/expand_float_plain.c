@@ -33,6 +33,7 @@ int NS_NAME(expand_float)(const ns_matrix *m, float *out, int64_t first, int64_t
         case NS_FP16: row_fp16(m, r, scale, out); break;
         default: row_int8(m, r, scale, out); break;
         }
+        if (m->group) ns_scale_groups(m, r, out);
     }
     return failed;
 }

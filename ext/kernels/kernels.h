@@ -39,8 +39,24 @@ static inline int64_t ns_row_count(const uint8_t *bitmap, int64_t words, int64_t
     return count;
 }
 
-/* What the values are. */
-enum ns_kind { NS_FP32 = 0, NS_BF16 = 1, NS_FP16 = 2, NS_INT8 = 3, NS_KINDS = 4 };
+/* What the values are. In row order an int4 value takes a byte, as int8 does: only files and tiles
+ * hold two in one. */
+enum ns_kind { NS_FP32 = 0, NS_BF16 = 1, NS_FP16 = 2, NS_INT8 = 3, NS_INT4 = 4, NS_KINDS = 5 };
+
+/* Columns that share a scale (0: a whole row does): a power of two, so that a group is whole steps of
+ * tiles, and few enough that a group's sum of 16-bit x times 8-bit values fits into 32 bits. */
+enum { NS_LEAST_GROUP = 32, NS_MOST_GROUP = 256 };
+static inline int ns_is_group(int64_t group) {
+    return group >= NS_LEAST_GROUP && group <= NS_MOST_GROUP && (group & (group - 1)) == 0;
+}
+
+/* bfloat16 is the upper half of a float. */
+static inline float ns_from_half(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 /* One matrix as the row kernels see it; the caller has checked every size. */
 typedef struct {
@@ -50,11 +66,24 @@ typedef struct {
     const int64_t *offsets;     /* [rows + 1], in values */
     const uint8_t *values;      /* need not be aligned */
     const float *scales;        /* [rows] for int8, else NULL */
+    int64_t group;              /* int4, and int8 where it is not 0: */
+    const uint16_t *group_scales; /* bfloat16 [rows, ceil(cols / group)] */
 } ns_matrix;
 
 /* The bitmap and the offsets agree about this row, so that reading it stays inside the values. */
 static inline int ns_row_agrees(const ns_matrix *m, int64_t row) {
     return ns_row_count(m->bitmap, m->words, row) == m->offsets[row + 1] - m->offsets[row];
+}
+
+/* A dense row times the scales of its groups. A scale may be negative: the 0 turns -0 into +0, which
+ * is what a dropped entry comes back as. */
+static inline void ns_scale_groups(const ns_matrix *m, int64_t row, float *out) {
+    const int64_t spans = (m->cols + m->group - 1) / m->group;
+    for (int64_t k = 0; k < spans; k++) {
+        float scale = ns_from_half(m->group_scales[row * spans + k]);
+        int64_t end = (k + 1) * m->group < m->cols ? (k + 1) * m->group : m->cols;
+        for (int64_t j = k * m->group; j < end; j++) out[j] = out[j] * scale + 0.0f;
+    }
 }
 
 /* Set bits of `mask` (any nonzero byte, [rows, cols]) into rows first..last of the bitmap. */
@@ -72,7 +101,7 @@ typedef int ns_pack_values_fn(const uint8_t *weight, int item, const ns_matrix *
                                int64_t first, int64_t last);
 /* Scatter values back to dense rows; out points at row `first`. */
 typedef int ns_expand_fn(const ns_matrix *m, int item, uint8_t *out, int64_t first, int64_t last);
-/* The same into float32, scaled by row where the matrix has scales. */
+/* The same into float32, scaled by row or group where the matrix has scales. */
 typedef int ns_expand_float_fn(const ns_matrix *m, float *out, int64_t first, int64_t last);
 /* The run-time order of a matrix, "tiles": 16 rows by 4 columns a word, so that an expanded register
  * has one row in each of its sixteen 32-bit lanes and x is one broadcast, with no sums across lanes.
@@ -80,7 +109,13 @@ typedef int ns_expand_float_fn(const ns_matrix *m, float *out, int64_t first, in
  * of a word stand in the order [4 / I][16 rows][I]. The words of a group of 16 rows follow each
  * other by columns, then those of the next group; words a group are a multiple of NS_TILE_STEP, so
  * that no kernel has a tail. The values of a group are those of its 16 rows in row order, permuted:
- * both orders share their offsets. At least 64 bytes follow the last value. */
+ * both orders share their offsets. At least 64 bytes follow the last value.
+ *
+ * int4 values stand two in a byte: those of a group's even words follow each other in the lower
+ * halves, those of its odd words in the upper halves, so that a register of bytes becomes one of
+ * values by a mask (and a shift), from any value on. The group takes the bytes of the longer of the
+ * two, which are its offsets. A value is the upper half of the signed byte that is multiplied: 16
+ * times itself. */
 enum { NS_TILE_ROWS = 16, NS_TILE_COLS = 4, NS_TILE_STEP = 8 };
 typedef struct {
     int kind;
@@ -92,10 +127,23 @@ typedef struct {
     const uint8_t *values;
     const float *scales;     /* [rows] for int8, else NULL */
     const int32_t *sums;     /* [rows] sums of a row's values, for int8 */
+    int64_t span;            /* words of a group of columns; 0: scales are of whole rows */
+    const uint16_t *group_scales; /* bfloat16 [groups, ceil(words / span), 16 rows] */
+    const float *totals;     /* [rows] sums of a row's values times their scales */
 } ns_tiles;
 
+/* Groups of columns in a row. */
+static inline int64_t ns_tile_spans(const ns_tiles *t) {
+    return t->span ? (t->words + t->span - 1) / t->span : 0;
+}
+static inline int ns_item_size(int kind) {
+    return kind == NS_FP32 ? 4 : kind == NS_INT8 || kind == NS_INT4 ? 1 : 2;
+}
+
 /* How many columns share a 32-bit lane. */
-static inline int ns_tile_lane(int kind) { return kind == NS_INT8 ? 4 : kind == NS_BF16 ? 2 : 1; }
+static inline int ns_tile_lane(int kind) {
+    return kind == NS_INT8 || kind == NS_INT4 ? 4 : kind == NS_BF16 ? 2 : 1;
+}
 
 /* Right-hand sides as tile_matvec of this level and kind wants them; vector b begins at
  * data + b * stride. */
@@ -141,10 +189,18 @@ typedef void ns_tile_matmul_fn(const ns_tiles *t, const ns_vectors *x, uint32_t 
                                int halves, int64_t first, int64_t last);
 /* A vector for it: 2 * words items of high parts, and of low parts where x is float. */
 typedef int ns_tile_pairs_fn(const ns_tiles *t, const void *x, int halves, uint32_t *to);
-/* Groups first..last of a matrix in row order to masks [groups, words], values, and (int8) sums.
- * Returns 1 where a row's bitmap and offsets disagree. */
+/* Groups first..last of a matrix in row order to masks [groups, words], values, and (if not NULL)
+ * sums and totals. int4 values are still bytes afterwards. Returns 1 where a row's bitmap and offsets
+ * disagree. */
 typedef int ns_retile_fn(const ns_matrix *m, int64_t words, uint64_t *masks, uint8_t *values,
-                         int32_t *sums, int64_t first, int64_t last);
+                         int32_t *sums, float *totals, int64_t first, int64_t last);
+/* int4 values of groups first..last from bytes to halves of bytes: `from` by offsets, to `to` by
+ * halved; masks may be NULL. Bytes from halved[g] to halved[g + 1] are written whole. */
+typedef void ns_halve_fn(const uint64_t *masks, int64_t words, const int64_t *offsets,
+                         const uint8_t *from, const int64_t *halved, uint8_t *to, int64_t first,
+                         int64_t last);
+/* int4 values first..last of a file, two in a byte and the lower half first, to bytes. */
+typedef void ns_widen_fn(const uint8_t *stored, int8_t *to, int64_t first, int64_t last);
 
 /* One token in a decoder block (step.c). */
 enum { NS_SILU = 0, NS_GELU = 1 };
@@ -204,6 +260,8 @@ typedef struct {
     ns_tile_pairs_fn *tile_pairs;    /* NULL where there is no tile_matmul */
     ns_tile_matmul_fn *tile_matmul;
     ns_retile_fn *retile;
+    ns_halve_fn *halve;
+    ns_widen_fn *widen;
     ns_rms_norm_fn *rms_norm;
     ns_rotate_fn *rotate;
     ns_attend_fn *attend;

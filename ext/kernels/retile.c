@@ -17,6 +17,24 @@ static void sum_values(const ns_matrix *m, int64_t row, int rows, int32_t *sums)
     }
 }
 
+/* Values times the scales of their groups. */
+static void total_values(const ns_matrix *m, int64_t row, int rows, float *totals) {
+    const int64_t spans = (m->cols + m->group - 1) / m->group;
+    const int step = m->group < 64 ? (int)m->group : 64; /* bits that certainly share a scale */
+    const uint64_t low = step < 64 ? ((uint64_t)1 << step) - 1 : ~(uint64_t)0;
+    for (int64_t r = row; r < row + rows; r++) {
+        const int8_t *p = (const int8_t *)m->values + m->offsets[r];
+        double total = 0;
+        for (int64_t j = 0; j < m->cols; j += step) {
+            uint64_t bits = ns_word(m->bitmap, r * m->words + j / 64) >> (j % 64) & low;
+            int32_t sum = 0;
+            for (int count = __builtin_popcountll(bits); count > 0; count--) sum += *p++;
+            total += (double)sum * ns_from_half(m->group_scales[r * spans + j / m->group]);
+        }
+        totals[r] = (float)total;
+    }
+}
+
 /* 64 columns of 16 rows as items, [16][64] in a row each; rows beyond the matrix are empty. */
 typedef struct {
     uint8_t items[NS_TILE_ROWS][64 * 4] __attribute__((aligned(64)));
@@ -68,9 +86,9 @@ static void write_block(const block *from, int item, int lane, uint64_t *masks, 
 #endif
 
 int NS_NAME(retile)(const ns_matrix *m, int64_t words, uint64_t *masks, uint8_t *values,
-                    int32_t *sums, int64_t first, int64_t last) {
+                    int32_t *sums, float *totals, int64_t first, int64_t last) {
     const int lane = ns_tile_lane(m->kind);
-    const int item = m->kind == NS_FP32 ? 4 : m->kind == NS_INT8 ? 1 : 2;
+    const int item = ns_item_size(m->kind);
     int failed = 0;
     for (int64_t g = first; g < last; g++) {
         int64_t row = NS_TILE_ROWS * g;
@@ -90,6 +108,7 @@ int NS_NAME(retile)(const ns_matrix *m, int64_t words, uint64_t *masks, uint8_t 
             write_block(&now, item, lane, masks + g * words + w, count, &to);
         }
         if (sums) sum_values(m, row, rows, sums);
+        if (totals) total_values(m, row, rows, totals);
     }
     return failed;
 }

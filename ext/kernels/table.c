@@ -17,6 +17,8 @@ ns_tile_pairs_fn NS_NAME(tile_pairs);
 ns_tile_matmul_fn NS_NAME(tile_matmul);
 #endif
 ns_retile_fn NS_NAME(retile);
+ns_halve_fn NS_NAME(halve);
+ns_widen_fn NS_NAME(widen);
 ns_rms_norm_fn NS_NAME(rms_norm);
 ns_rotate_fn NS_NAME(rotate);
 ns_attend_fn NS_NAME(attend);
@@ -41,6 +43,8 @@ const ns_table NS_NAME(table) = {
     .tile_matmul = NS_NAME(tile_matmul),
 #endif
     .retile = NS_NAME(retile),
+    .halve = NS_NAME(halve),
+    .widen = NS_NAME(widen),
     .rms_norm = NS_NAME(rms_norm),
     .rotate = NS_NAME(rotate),
     .attend = NS_NAME(attend),

@@ -1,6 +1,7 @@
 /* Many right-hand sides: a panel of two groups of rows is expanded once, as the registers that
  * vdpbf16ps multiplies, stays in the second-level cache, and meets all vectors, twelve at a time.
- * int8 values become bf16, which holds them exactly. */
+ * int8 and int4 values become bf16, which holds them exactly; where groups of columns have scales, a
+ * group is multiplied by itself and its sums are scaled. */
 #include "lanes.h"
 
 #if NS_ISA == 3
@@ -47,6 +48,25 @@ static void expand_quads(const ns_tiles *t, int64_t g, int64_t first, int64_t la
     *from = p;
 }
 
+/* The same of int4 values: from[0] at those of even words, from[1] at those of odd ones. */
+static void expand_halves(const ns_tiles *t, int64_t g, int64_t first, int64_t last,
+                          const uint8_t **from, uint32_t *to) {
+    const uint64_t *masks = t->masks ? t->masks + g * t->words : NULL;
+    for (int64_t i = first; i < last; i++) {
+        uint64_t word = masks ? masks[i] : ~(uint64_t)0;
+        const uint8_t **p = from + i % 2;
+        __m512i w = _mm512_loadu_si512(*p);
+        if (i % 2 == 0) w = _mm512_slli_epi16(w, 4);
+        __m512i quads = expanded_8(word, _mm512_and_si512(w, _mm512_set1_epi8(-16)));
+        __builtin_prefetch(*p + PREFETCH);
+        *p += __builtin_popcountll(word);
+        for (int j = 0; j < 2; j++, to += PANEL * 16) {
+            __m512i low = _mm512_srli_epi32(byte_as_float(quads, 2 * j), 16);
+            _mm512_store_si512(to, _mm512_or_si512(low, byte_as_float(quads, 2 * j + 1)));
+        }
+    }
+}
+
 /* sums[vector][PANEL] += panel times `tokens` vectors. */
 INLINE void multiply(const uint32_t *panel, int64_t pairs, const uint32_t *x, int64_t stride,
                      const int tokens, __m512 *sums) {
@@ -82,6 +102,32 @@ static void multiply_any(const uint32_t *panel, int64_t pairs, const uint32_t *x
     }
 }
 
+/* sums[vector][PANEL] += scales times the product, group by group of `span` words that begin at
+ * group `k` of the columns. */
+static void multiply_scaled(const ns_tiles *t, int64_t g, int64_t k, const uint32_t *panel,
+                            int64_t words, const uint32_t *x, int64_t stride, int tokens,
+                            __m512 *sums) {
+    const float part = t->kind == NS_INT4 ? 0.0625f : 1.0f;
+    const int64_t spans = ns_tile_spans(t);
+    for (int64_t i = 0; i < words; i += t->span, k++) {
+        __m512 own[TOKENS * PANEL], scale[PANEL];
+        int64_t count = words - i < t->span ? words - i : t->span;
+        for (int h = 0; h < PANEL; h++) {
+            scale[h] = _mm512_setzero_ps();
+            if (g + h >= t->groups) continue;
+            const uint16_t *at = t->group_scales + ((g + h) * spans + k) * NS_TILE_ROWS;
+            __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at));
+            scale[h] = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)),
+                                     _mm512_set1_ps(part));
+        }
+        for (int n = 0; n < tokens * PANEL; n++) own[n] = _mm512_setzero_ps();
+        multiply_any(panel + 2 * PANEL * 16 * i, 2 * count, x + 2 * i, stride, tokens, own);
+        for (int n = 0; n < tokens * PANEL; n++) {
+            sums[n] = _mm512_fmadd_ps(own[n], scale[n % PANEL], sums[n]);
+        }
+    }
+}
+
 static int next_tokens(int left) {
     return left >= 12 ? 12 : left >= 8 ? 8 : left >= 4 ? 4 : left;
 }
@@ -108,7 +154,7 @@ static void write_sums(const ns_tiles *t, int64_t row, const __m512 *sums, int64
 
 /* The panel of one block of words; groups beyond the matrix are zero. */
 static void expand_panel(const ns_tiles *t, int64_t g, int64_t start, int64_t stop,
-                         const uint8_t **from, uint32_t *panel) {
+                         const uint8_t *(*from)[2], uint32_t *panel) {
     for (int k = 0; k < PANEL; k++) {
         uint32_t *to = panel + 16 * k;
         if (g + k >= t->groups) {
@@ -116,19 +162,21 @@ static void expand_panel(const ns_tiles *t, int64_t g, int64_t start, int64_t st
                 _mm512_store_si512(to + 16 * PANEL * i, _mm512_setzero_si512());
             }
         } else if (t->kind == NS_INT8) {
-            expand_quads(t, g + k, start, stop, &from[k], to);
+            expand_quads(t, g + k, start, stop, from[k], to);
+        } else if (t->kind == NS_INT4) {
+            expand_halves(t, g + k, start, stop, from[k], to);
         } else {
-            expand_pairs(t, g + k, start, stop, &from[k], to);
+            expand_pairs(t, g + k, start, stop, from[k], to);
         }
     }
 }
 
 static void one_panel(const ns_tiles *t, const ns_vectors *x, int64_t g, uint32_t *panel,
                       void *out, int halves) {
-    const uint8_t *from[PANEL] = {0};
+    const uint8_t *from[PANEL][2] = {{0}};
     float *kept = (float *)(panel + ns_panel_items(t));
     for (int k = 0; k < PANEL && g + k < t->groups; k++) {
-        from[k] = t->values + (t->kind == NS_INT8 ? 1 : 2) * t->offsets[g + k];
+        from[k][0] = from[k][1] = t->values + ns_item_size(t->kind) * t->offsets[g + k];
     }
     for (int64_t start = 0, stop; start < t->words; start = stop) {
         stop = start + NS_PANEL_WORDS < t->words ? start + NS_PANEL_WORDS : t->words;
@@ -141,9 +189,13 @@ static void one_panel(const ns_tiles *t, const ns_vectors *x, int64_t g, uint32_
             size_t bytes = (size_t)tokens * PANEL * sizeof *sums;
             if (start) memcpy(sums, own, bytes);
             else memset(sums, 0, bytes);
-            multiply_any(panel, 2 * (stop - start), at, x->stride, tokens, sums);
-            if (x->low) {
-                multiply_any(panel, 2 * (stop - start), at + 2 * t->words, x->stride, tokens, sums);
+            for (int part = 0; part <= (x->low != 0); part++, at += 2 * t->words) {
+                if (t->span) {
+                    multiply_scaled(t, g, start / t->span, panel, stop - start, at, x->stride,
+                                    tokens, sums);
+                } else {
+                    multiply_any(panel, 2 * (stop - start), at, x->stride, tokens, sums);
+                }
             }
             if (stop < t->words) memcpy(own, sums, bytes);
             else write_sums(t, NS_TILE_ROWS * g, sums, b, tokens, out, halves);

@@ -11,8 +11,10 @@ enum { PREFETCH = 4096 };
 
 INLINE __m512i broadcast_32(const uint32_t *x) { return _mm512_set1_epi32((int)*x); }
 
-/* int32 sums of 255 * 127 a column hold so many columns. */
-static inline int takes_bytes(const ns_tiles *t) { return t->kind == NS_INT8 && t->cols <= 65536; }
+/* int32 sums of 255 * 127 a column hold so many columns; groups of columns are few enough. */
+static inline int takes_bytes(const ns_tiles *t) {
+    return t->span || (t->kind == NS_INT8 && t->cols <= 65536);
+}
 
 /* bf16 halves in pairs: the high parts of all columns, then the low parts; returns whether any of
  * those is not zero. */

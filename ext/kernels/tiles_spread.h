@@ -19,12 +19,16 @@ INLINE __m128i eight_halves(const uint8_t *p, unsigned bits) {
     return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)p), order);
 }
 
-/* Sixteen bytes of two times eight bits. */
-INLINE __m128i sixteen_bytes(const uint8_t *p, unsigned bits) {
+/* Where sixteen bytes of two times eight bits come from. */
+INLINE __m128i sixteen_order(unsigned bits) {
     __m128i low = _mm_loadl_epi64((const __m128i *)spread[bits & 255]);
     __m128i high = _mm_loadl_epi64((const __m128i *)spread[bits >> 8 & 255]);
     high = _mm_add_epi8(high, _mm_set1_epi8((char)__builtin_popcount(bits & 255)));
-    return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)p), _mm_unpacklo_epi64(low, high));
+    return _mm_unpacklo_epi64(low, high);
+}
+
+INLINE __m128i sixteen_bytes(const uint8_t *p, unsigned bits) {
+    return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)p), sixteen_order(bits));
 }
 
 /* Sums of rows 0..7 and 8..15, of even and odd columns apart. */

@@ -4,12 +4,16 @@
 
 #if NS_ISA == 3
 #include "tiles_dot.h"
+#include "tiles_dot_groups.h"
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 enum { PREFETCH = 4096 };
 #endif
 #if NS_ISA == 1
 #include "tiles_spread.h"
+#endif
+#if NS_ISA < 3
+#include "tiles_groups.h"
 #endif
 
 enum { UNITS = 64 / LANES, MOST = 16 / UNITS, LANE_BITS = (1 << LANES) - 1 };
@@ -87,6 +91,12 @@ GROUP(int8, 4)
 static void group_of(const ns_tiles *t, int64_t g, const ns_vectors *x, int first, int batch,
                      float (*sums)[NS_TILE_ROWS]) {
     const float *data = (const float *)x->data + first * x->stride;
+#if NS_ISA < 3
+    if (t->span) {
+        group_scaled(t, g, data, x->stride, batch, sums);
+        return;
+    }
+#endif
     switch (t->kind) {
     case NS_FP32: group_fp32(t, g, data, x->stride, batch, sums); break;
     case NS_FP16: group_fp16(t, g, data, x->stride, batch, sums); break;
@@ -104,7 +114,8 @@ void NS_NAME(tile_matvec)(const ns_tiles *t, const ns_vectors *x, float *out, in
                           int64_t first, int64_t last) {
 #if NS_ISA == 3
     if (t->kind == NS_BF16 || takes_bytes(t)) {
-        dot_groups(t, x, out, stride, first, last);
+        if (t->span) dot_scaled(t, x, out, stride, first, last);
+        else dot_groups(t, x, out, stride, first, last);
         return;
     }
 #endif

@@ -16,6 +16,8 @@ Array = NDArray[Any]
 
 EDGES = [(0, 5), (1, 1), (4, 1), (2, 63), (3, 64), (3, 65), (1, 127), (5, 128), (3, 576), (2, 1000)]
 DENSITIES = [0.0, 0.02, 0.5, 0.97, 1.0]
+FORMS = (*kernels.KINDS, "int8 groups")
+"""Kinds of values, and int8 with a scale for every group of columns, as int4 always has."""
 
 
 @dataclass
@@ -45,7 +47,13 @@ class Case:
         else:
             dense = self.raw.astype(np.float32)
         dense = np.where(self.mask, dense, np.float32(0))
-        return dense if self.scales is None else dense * self.scales[:, None]
+        if self.scales is None:
+            return dense
+        if self.scales.ndim == 1:
+            return dense * self.scales[:, None]
+        group = kernels.group_of(self.cols, self.scales.shape[1])
+        scales = (self.scales.astype(np.uint32) << 16).view(np.float32)
+        return dense * scales[:, np.arange(self.cols) // group] + np.float32(0)
 
     def packed(self) -> tuple[Array, Array, Array]:
         """Values, bitmap, offsets at the level in use."""
@@ -65,13 +73,21 @@ def make_case(kind: str, rows: int, cols: int, density: float, seed: int) -> Cas
     """Random case; the random generator is its own."""
     rng = np.random.default_rng(seed)
     weight = rng.standard_normal((rows, cols)).astype(np.float32)
+    form, kind = kind, kind.partition(" ")[0]
     raw = {
         "fp32": weight,
         "bf16": (weight.view(np.uint32) >> 16).astype(np.uint16),
         "fp16": weight.astype(np.float16).view(np.uint16),
         "int8": np.clip(np.round(weight * 40), -127, 127).astype(np.int8),
+        "int4": np.clip(np.round(weight * 4), -8, 7).astype(np.int8),
     }[kind]
-    scales = rng.uniform(0.001, 0.1, rows).astype(np.float32) if kind == "int8" else None
+    scales: Array | None = None
+    if form == "int8":
+        scales = rng.uniform(0.001, 0.1, rows).astype(np.float32)
+    elif kind in ("int8", "int4"):
+        group = kernels.GROUPS[seed % len(kernels.GROUPS)]
+        some = rng.uniform(-0.1, 0.1, (rows, -(-cols // group))).astype(np.float32)
+        scales = (some.view(np.uint32) >> 16).astype(np.uint16)
     return Case(kind, rng.random((rows, cols)) < density, raw, scales)
 
 
@@ -82,7 +98,7 @@ def cases() -> st.SearchStrategy[Case]:
     )
     return st.builds(
         lambda kind, shape, density, seed: make_case(kind, *shape, density, seed),
-        st.sampled_from(kernels.KINDS), shapes, st.sampled_from(DENSITIES), st.integers(0, 999),
+        st.sampled_from(FORMS), shapes, st.sampled_from(DENSITIES), st.integers(0, 999),
     )  # fmt: skip
 
 
