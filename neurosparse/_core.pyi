@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _Bytes = NDArray[np.uint8]
 _Floats = NDArray[np.float32]
+_Scales = _Floats | NDArray[np.uint16]
 _Offsets = NDArray[np.int64]
 _Values = NDArray[np.generic]
 
@@ -32,9 +33,10 @@ def expand(
     cols: int, first: int, last: int, out: _Values,
 ) -> int: ...
 def expand_float(
-    values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, scales: _Floats | None,
-    cols: int, first: int, last: int, out: _Floats,
+    values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, scales: _Scales | None,
+    cols: int, group: int, first: int, last: int, out: _Floats,
 ) -> int: ...
+def widen(stored: _Bytes, first: int, last: int, out: NDArray[np.int8]) -> int: ...
 def combine(
     sources: list[NDArray[np.floating]], weights: list[list[float]],
     out: list[NDArray[np.floating]],
@@ -47,7 +49,14 @@ def error_curves(
 def retile(
     values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, cols: int,
     masks: NDArray[np.uint64], tile_offsets: _Offsets, tile_values: _Values,
-    sums: NDArray[np.int32] | None,
+    sums: NDArray[np.int32] | _Floats | None, scales: _Scales | None, group: int,
+) -> int: ...
+def halved_offsets(
+    masks: NDArray[np.uint64] | None, groups: int, words: int, halved: _Offsets,
+) -> int: ...
+def halve(
+    masks: NDArray[np.uint64] | None, groups: int, words: int, offsets: _Offsets,
+    values: NDArray[np.int8], halved: _Offsets, out: NDArray[np.int8],
 ) -> int: ...
 
 class Tiles:
@@ -55,8 +64,8 @@ class Tiles:
 
     def __init__(
         self, kind: int, rows: int, cols: int, masks: NDArray[np.uint64] | None,
-        offsets: _Offsets, values: _Values, scales: _Floats | None,
-        sums: NDArray[np.int32] | None, sparse_loads: bool,
+        offsets: _Offsets, values: _Values, scales: _Scales | None,
+        sums: NDArray[np.int32] | _Floats | None, group: int, sparse_loads: bool,
     ) -> None: ...
     def matvec(self, x: _Floats, out: _Floats) -> int: ...
     def matvec_at(self, x: int, halves: bool, batch: int, out: int) -> int: ...

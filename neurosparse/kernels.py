@@ -44,8 +44,8 @@ __all__ = [
     "expand_float",
     "group_of",
     "level",
-    "narrow",
     "levels",
+    "narrow",
     "pack_mask",
     "pack_values",
     "padded_length",
@@ -550,7 +550,7 @@ def _check_matrix(
     _check_pad_bits(operation, bitmap, cols)
     rows = bitmap.shape[0]
     check_array(operation, "offsets", offsets, 1, np.int64, (rows + 1,))
-    if _group(operation, scales, cols):
+    if scales is not None and _group(operation, scales, cols):
         check_array(operation, "scales", scales, 2, np.uint16, (rows, scales.shape[1]))
         if kind not in ("int8", "int4"):
             raise InputError(operation, found=f"{kind} values with scales of groups",

@@ -8,7 +8,8 @@ serves sixteen rows, nothing is summed across lanes, and the values stream from 
 Errors, as a share of ``sum |w| |x|`` a row: ``(cols + 16) 2^-23`` with x unrounded (fp32 and fp16
 values; bf16, int8 and int4 below AVX-512 with BF16 and VNNI). With those instructions bf16 values
 multiply x as two bf16 parts, ``2^-16`` more, and int8 and int4 values multiply x as a 16-bit
-integer: ``2^-16 max |x| sum |w|`` more. Results repeat bit for bit at one level, for any number of threads.
+integer: ``2^-16 max |x| sum |w|`` more. Results repeat bit for bit at one level, for any number of
+threads.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ Floats = NDArray[np.float32]
 
 # Below this density half a register of values is nearly always enough.
 _NARROW = {"bf16": 0.32, "int8": 0.42, "int4": 0.42}
-_ITEM = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "int4": 1}  # int4: of offsets, in bytes
+# Of what offsets count: of int4 bytes.
+_ITEM = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1, "int4": 1}
 
 
 class Tiles:
@@ -97,7 +99,7 @@ class Tiles:
                        scales if grouped else None)
         if kind == "int4":
             starts, permuted = kernels.halve(masks, groups, masks.shape[1], starts, permuted)
-        if grouped:
+        if scales is not None and grouped:
             scales = twin_tiles.tiled_scales(scales)
         return cls(kind, (rows, cols), masks, starts, permuted, scales, sums)
 
@@ -125,7 +127,7 @@ class Tiles:
         sums = twin_tiles.row_sums(weight, scales if grouped else None) if _is_whole(kind) else None
         if kind == "int4":
             offsets, values = kernels.halve(None, groups, words, offsets, values)
-        if grouped:
+        if scales is not None and grouped:
             scales = twin_tiles.tiled_scales(scales)
         return cls(kind, (rows, cols), None, offsets, values, scales, sums)
 

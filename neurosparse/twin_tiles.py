@@ -74,10 +74,10 @@ def retile(values: Array, kind: str, bitmap: Array, offsets: Array, cols: int, m
 def row_sums(dense: Array, scales: Array | None) -> Array:
     """Of whole numbers, int32; or float32 of whole numbers times the scales of their groups."""
     if scales is None:
-        return dense.sum(1, dtype=np.int32)
+        return np.asarray(dense.sum(1, dtype=np.int32))
     scale = twin.spread_scales(scales, dense.shape[1]).astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):  # files may hold scales that are not finite
-        return (dense * scale).sum(1).astype(np.float32)
+        return np.asarray((dense * scale).sum(1), np.float32)
 
 
 def tiled_scales(scales: Array) -> Array:

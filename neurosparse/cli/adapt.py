@@ -65,7 +65,7 @@ def command(
     windows: of.Windows = 32, window_length: of.WindowLength = 512,
     report_windows: Annotated[int, typer.Option(
         help="Windows of the reported perplexity.", rich_help_panel=_Text)] = 16,
-    values: Annotated[str, typer.Option(help="bf16, fp16, fp32 or int8.")] = "bf16",
+    values: Annotated[str, typer.Option(help="bf16, fp16, fp32, int8 or int4.")] = "bf16",
     dtype: of.Dtype = "float32", device: of.Device = "cpu", seed: run.Seed = 0,
     resume: run.Resume = False, overwrite: run.Overwrite = False, dry_run: run.DryRun = False,
     as_json: run.AsJson = False, progress: of.Shown = "auto", debug: of.Debug = False,

@@ -35,7 +35,10 @@ def command(
         "--search-step", help="Find the step on the selection text.", rich_help_panel=_Panel)]
     = False,
     values: Annotated[str, typer.Option(
-        help="bf16, fp16, fp32 or int8.", rich_help_panel=_Panel)] = "bf16",
+        help="bf16, fp16, fp32, int8 or int4.", rich_help_panel=_Panel)] = "bf16",
+    group: Annotated[int | None, typer.Option(
+        help="Columns that share a scale: 32, 64, 128 or 256. int4: 64; int8: the whole row.",
+        show_default=False, rich_help_panel=_Panel)] = None,
     exclude: Annotated[list[str] | None, typer.Option(
         help="Glob of linears to leave alone; may be repeated.", rich_help_panel=_Panel)] = None,
     export: Annotated[str | None, typer.Option(
@@ -84,7 +87,8 @@ def command(
         step=step_of(step), search_step=search_step, calibration=calibration, selection=selection,
         report_text=report_text, windows=windows, window_length=window_length,
         report_windows=report_windows, selection_windows=selection_windows, values=values,
-        exclude=tuple(exclude or ()), export=export, dtype=dtype, products=products, device=device,
+        group_size=group, exclude=tuple(exclude or ()), export=export, dtype=dtype,
+        products=products, device=device,
         batch_size=batch_size, stream=stream, hidden=hidden, seed=seed,
     )
     if dry_run:

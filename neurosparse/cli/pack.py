@@ -18,7 +18,10 @@ def command(
     model: Annotated[str, typer.Argument(
         help="Pruned model: folder, hub id, .gguf file; or a packed folder, to change its kind "
              "of values.")],
-    values: Annotated[str, typer.Option(help="bf16, fp16, fp32 or int8.")] = "bf16",
+    values: Annotated[str, typer.Option(help="bf16, fp16, fp32, int8 or int4.")] = "bf16",
+    group: Annotated[int | None, typer.Option(
+        help="Columns that share a scale: 32, 64, 128 or 256. int4: 64; int8: the whole row.",
+        show_default=False)] = None,
     vocabulary: Annotated[str, typer.Option(
         help="Embedding and head: int8, dense, or auto (int8 where the values are).")] = "auto",
     out: Annotated[str, typer.Option(help="Folder of the packed model.")] = "packed",
@@ -40,7 +43,7 @@ def command(
     with shown(progress) as see:
         found = pack_step(model, out, values=values, dtype=dtype, stream=stream,
                           max_shard_bytes=max_shard, overwrite=overwrite, write=not dry_run,
-                          vocabulary=vocabulary, progress=see)
+                          vocabulary=vocabulary, group_size=group, progress=see)
     if as_json:
         print_json(found.as_dict())
         return
@@ -60,7 +63,8 @@ def _print(found: PackReport) -> None:
         return (name, f"{size / 1e6:.1f}", "" if dense is None else f"{size / dense:.3f}",
                 f"{size / found.source_bytes:.3f}")
 
-    rows = [row(f"packed matrices, {found.values}", found.packed, found.dense),
+    groups = "" if found.group_size is None else f" in groups of {found.group_size}"
+    rows = [row(f"packed matrices, {found.values}{groups}", found.packed, found.dense),
             row(f"the rest, {wide}" + (", vocabulary int8" if found.vocabulary else ""),
                 found.rest, found.rest_dense),
             row("together", found.packed + found.rest, whole),

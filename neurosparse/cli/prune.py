@@ -22,7 +22,7 @@ def command(
         help="Solve kept weights again so that damaged inputs give the dense outputs; strength in "
              "[0, 1].")] = None,
     pattern: of.Pattern = None, keep_zeros: of.KeepZeros = False,
-    values: Annotated[str, typer.Option(help="bf16, fp16, fp32 or int8.")] = "bf16",
+    values: Annotated[str, typer.Option(help="bf16, fp16, fp32, int8 or int4.")] = "bf16",
     calibration: of.Calibration = None, windows: of.Windows = 32,
     window_length: of.WindowLength = 512, seed: of.Seed = None, dtype: of.Dtype = "float32",
     device: of.Device = "cpu", batch_size: of.BatchSize = 8,

@@ -17,8 +17,8 @@ from neurosparse.pipeline.work import Work
 from neurosparse.progress import Progress
 from neurosparse.pruning import BlockFiles
 
-_DTYPES = {"bf16": torch.bfloat16, "int8": torch.bfloat16, "fp16": torch.float16,
-           "fp32": torch.float32}
+_DTYPES = {"bf16": torch.bfloat16, "int8": torch.bfloat16, "int4": torch.bfloat16,
+           "fp16": torch.float16, "fp32": torch.float32}
 
 
 def export_dense(loaded: LoadedModel, work: Work, values: str, progress: Progress) -> None:

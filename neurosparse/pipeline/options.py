@@ -11,6 +11,7 @@ from neurosparse.errors import InputError
 from neurosparse.models import PRODUCTS
 from neurosparse.pruning import METHODS, Pattern, Refit, compensates
 from neurosparse.sparse import VALUES
+from neurosparse.sparse.kinds import find_group
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
@@ -43,6 +44,7 @@ class CompressOptions:
     report_windows: int = 64
     selection_windows: int = 16
     values: str = "bf16"
+    group_size: int | None = None
     exclude: tuple[str, ...] = ()
     export: str | None = None
     dtype: str = "float32"
@@ -58,6 +60,7 @@ class CompressOptions:
         _one_of("method", self.method, tuple(sorted(METHODS)))
         _one_of("rule", self.rule, tuple(sorted(RULES)))
         _one_of("values", self.values, VALUES)
+        find_group(self.values, self.group_size)
         _one_of("dtype", self.dtype, DTYPES)
         _one_of("products", self.products, PRODUCTS)
         _one_of("hidden", self.hidden, ("memory", "disk"))

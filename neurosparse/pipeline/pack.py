@@ -15,9 +15,10 @@ from neurosparse.pipeline.work import Work
 from neurosparse.progress import Progress
 from neurosparse.pruning import BlockFiles
 from neurosparse.sparse import packed_bytes, save
+from neurosparse.sparse.kinds import GROUPED
 from neurosparse.sparse.round_vocabulary import vocabulary_size
 
-DENSE_BYTES = {"bf16": 2, "int8": 2, "fp16": 2, "fp32": 4}
+DENSE_BYTES = {"bf16": 2, "int8": 2, "int4": 2, "fp16": 2, "fp32": 4}
 """Of a weight that is not packed, by the kind of the packed values."""
 
 
@@ -34,7 +35,8 @@ def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progre
     model, files = loaded.model, BlockFiles(work.path("blocks"))
     targets = find_targets(model, exclude=options.exclude)
     save(model, work.path("model"), values=options.values, targets=targets,
-         tokenizer=loaded.tokenizer, budget=Budget.read(work.path("budget.json")),
+         group_size=options.group_size, tokenizer=loaded.tokenizer,
+         budget=Budget.read(work.path("budget.json")),
          open_block=lambda index: finished_block(model, index, files), progress=progress)
     kept: dict[str, int] = {}
     for index in range(len(find_blocks(model))):
@@ -55,9 +57,11 @@ def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progre
         {"name": "dense int8", "bytes": in_int8, "linears_bytes": int8, "measured": False},
     ]
     for values in dict.fromkeys(("bf16", "int8", options.values)):
-        inside = sum(packed_bytes(*target.shape, kept[target.name], values) for target in targets)
+        group = options.group_size if values == options.values else None
+        inside = sum(packed_bytes(*target.shape, kept[target.name], values, group)
+                     for target in targets)
         others = rest * DENSE_BYTES[values]
-        if values == "int8":
+        if values in GROUPED:
             others = in_int8 - int8
         row = {"name": f"packed {values}", "bytes": inside + others,
                "linears_bytes": inside, "measured": False}

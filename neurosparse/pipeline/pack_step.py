@@ -19,7 +19,7 @@ from neurosparse.pipeline.values import convert_values
 from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
 from neurosparse.sparse import is_packed, packed_bytes, save
-from neurosparse.sparse.kinds import find_kind
+from neurosparse.sparse.kinds import find_group, find_kind
 from neurosparse.sparse.round_vocabulary import vocabulary_of, vocabulary_size
 from neurosparse.sparse.rows import PackedRows
 
@@ -30,8 +30,8 @@ class PackReport:
 
     Attributes
     ----------
-    model, values, out
-        As asked.
+    model, values, out, group_size
+        As asked; the size None where no group of columns has a scale.
     source, source_bytes
         What the model was, ``"GGUF Q4_1"``, and the bytes of its weights as they came.
     weights, zeros
@@ -66,6 +66,7 @@ class PackReport:
     vocabulary: str | None = None
     folder: int | None = None
     notes: tuple[str, ...] = ()
+    group_size: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -75,7 +76,8 @@ class PackReport:
 def pack_step(
     model: str, out: str | Path, *, values: str = "bf16", dtype: str = "auto",
     stream: bool = False, max_shard_bytes: float = 5e9, overwrite: bool = False,
-    write: bool = True, vocabulary: str = "auto", progress: Progress = silent,
+    write: bool = True, vocabulary: str = "auto", group_size: int | None = None,
+    progress: Progress = silent,
 ) -> PackReport:
     """Pack a model that was pruned, or store a packed one with another kind of values.
 
@@ -86,7 +88,7 @@ def pack_step(
     out
         Folder of the packed model, with the tokenizer and a run record.
     values
-        ``"bf16"``, ``"fp16"``, ``"fp32"`` or ``"int8"``.
+        ``"bf16"``, ``"fp16"``, ``"fp32"``, ``"int8"`` or ``"int4"``.
     dtype
         In which a dense model is read; as it is stored by default.
     stream
@@ -98,7 +100,10 @@ def pack_step(
     write
         Or only count.
     vocabulary
-        Embedding and head: ``"int8"``, ``"dense"``, or ``"auto"``, which is int8 with int8 values.
+        Embedding and head: ``"int8"``, ``"dense"``, or ``"auto"``, which is int8 with int8 and int4
+        values.
+    group_size
+        Columns that share a scale, as for ``sparse.pack``.
 
     Raises
     ------
@@ -108,7 +113,7 @@ def pack_step(
     NeurosparseError
         As ``models.load``, ``sparse.load`` and ``sparse.save``.
     """
-    find_kind(values)
+    group_size = find_group(values, group_size)
     target = Path(out)
     if write and target.exists() and not overwrite and (target.is_file() or any(target.iterdir())):
         raise InputError("pack", found=f"results in {out}", expected="a new or empty folder",
@@ -118,12 +123,12 @@ def pack_step(
                          expected="a dense folder")
     record = RunRecord("pack", arguments={"model": model, "values": values, "dtype": dtype,
                                           "stream": stream, "max_shard_bytes": max_shard_bytes,
-                                          "vocabulary": vocabulary})
+                                          "vocabulary": vocabulary, "group_size": group_size})
     with record.timed("load"):
         source = open_model(model, dtype="auto" if is_packed(model) else dtype, stream=stream)
     with record.timed("count"):
         words = vocabulary_of(vocabulary, values, source.model)
-        counted = _counted(source, values, str(out), words)
+        counted = _counted(source, values, group_size, str(out), words)
     if counted.packed_matrices == 0:
         raise InputError(
             "pack", found=f"{model} with {counted.zeros / max(counted.weights, 1):.1%} of its "
@@ -133,7 +138,8 @@ def pack_step(
     if not write:
         return counted
     with record.timed("pack"):
-        written = _write(source, target, values, words or "dense", max_shard_bytes, progress)
+        written = _write(source, target, values, group_size, words or "dense", max_shard_bytes,
+                         progress)
     record.results = {**counted.as_dict(), "packed": written["packed"],
                       "dense": written["packed_dense"], "rest": written["dense"]}
     record.write(target / "run.json")
@@ -141,11 +147,11 @@ def pack_step(
     return PackReport(**found)
 
 
-def _write(source: Opened, target: Path, values: str, vocabulary: str, max_shard_bytes: float,
-           progress: Progress) -> dict[str, int]:
+def _write(source: Opened, target: Path, values: str, group_size: int | None, vocabulary: str,
+           max_shard_bytes: float, progress: Progress) -> dict[str, int]:
     model = source.model
     if source.packed:
-        convert_values(model, values, progress=progress)
+        convert_values(model, values, group_size=group_size, progress=progress)
     budget = Path(source.name) / "budget.json"
 
     def open_block(index: int) -> AbstractContextManager[nn.Module]:
@@ -153,15 +159,17 @@ def _write(source: Opened, target: Path, values: str, vocabulary: str, max_shard
 
     return save(model, target, values=values, tokenizer=source.tokenizer,
                 budget=budget if budget.is_file() else None, max_shard_bytes=max_shard_bytes,
-                open_block=open_block, vocabulary=vocabulary, progress=progress)
+                open_block=open_block, vocabulary=vocabulary, group_size=group_size,
+                progress=progress)
 
 
-def _counted(source: Opened, values: str, out: str, words: str | None) -> PackReport:
+def _counted(source: Opened, values: str, group: int | None, out: str, words: str | None
+             ) -> PackReport:
     """Sizes before anything is written, of every matrix by itself."""
     shapes = _packed_shapes(source.model) if source.packed else _dense_shapes(source.model)
     wide = find_kind(values).dense.itemsize
     pays = [(rows, cols, nnz) for rows, cols, nnz in shapes
-            if source.packed or packed_bytes(rows, cols, nnz, values) < rows * cols * wide]
+            if source.packed or packed_bytes(rows, cols, nnz, values, group) < rows * cols * wide]
     inside = sum(rows * cols for rows, cols, _ in pays)
     # Of a packed model the packed matrices are no parameters.
     others = sum(p.numel() for p in source.model.parameters()) - (0 if source.packed else inside)
@@ -173,8 +181,8 @@ def _counted(source: Opened, values: str, out: str, words: str | None) -> PackRe
     gone = weights - sum(nnz for _, _, nnz in shapes)
     return PackReport(
         source.name, values, out, source.description, source.weights, weights, gone, len(shapes),
-        len(pays), inside * wide, sum(packed_bytes(*shape, values) for shape in pays),
-        rest, others * wide, words, notes=_notes(source, values, gone))
+        len(pays), inside * wide, sum(packed_bytes(*shape, values, group) for shape in pays),
+        rest, others * wide, words, notes=_notes(source, values, gone), group_size=group)
 
 
 def _dense_shapes(model: nn.Module) -> list[tuple[int, int, int]]:
@@ -199,6 +207,8 @@ def _notes(source: Opened, values: str, gone: int) -> tuple[str, ...]:
     if source.tokenizer is None:
         notes.append("the model came without tokenizer files, so none are saved")
     before = source.description.removeprefix("packed ")
-    if source.packed and before == "int8" and values != "int8":
-        notes.append("the values were int8: they take more room now and are as coarse as before")
+    sizes = ("int4", "int8", "bf16", "fp16", "fp32")
+    if source.packed and before in sizes[:2] and sizes.index(values) > sizes.index(before):
+        notes.append(f"the values were {before}: they take more room now and are as coarse as "
+                     "before")
     return tuple(notes)

@@ -14,6 +14,7 @@ from neurosparse.measure import profile_cost
 from neurosparse.measure.rule_evidence import evidence_of
 from neurosparse.models import find_blocks, find_targets, load_empty, resolve
 from neurosparse.pipeline.options import CompressOptions
+from neurosparse.pipeline.pack import DENSE_BYTES
 from neurosparse.sparse import packed_bytes
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
@@ -88,10 +89,9 @@ def plan(options: CompressOptions) -> Plan:
         "evaluate": 2.6 * reports + 60,
     }
     stream = wants_streaming(options)
-    values = options.values if options.values != "int8" else "bf16"
-    kept = sum(packed_bytes(*t.shape, t.size - round(t.size * options.sparsity), options.values)
-               for t in targets)
-    rest = (total - pruned) * {"bf16": 2, "fp16": 2, "fp32": 4}[values]
+    kept = sum(packed_bytes(*t.shape, t.size - round(t.size * options.sparsity), options.values,
+                            options.group_size) for t in targets)
+    rest = (total - pruned) * DENSE_BYTES[options.values]
     element = _BYTES[options.dtype]
     resident = (total - inside + inside // len(blocks)) if stream else total
     hidden = 2 * tokens * width * 4

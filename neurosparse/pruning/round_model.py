@@ -60,8 +60,9 @@ def round_model(
     """Round all weights of the decoder blocks in place, block by block (GPTQ, arXiv 2210.17323).
 
     The inputs of a block come from the already rounded blocks before it; all linears of a block
-    are rounded from the statistics of its form before. With 8 bits and no group,
-    ``sparse.save(model, folder, values="int8")`` then stores exactly these whole numbers.
+    are rounded from the statistics of its form before. ``sparse.save(model, folder,
+    values="int8")`` after 8 bits, ``values="int4"`` after 4, with ``group_size`` the group, then
+    stores exactly these entries.
 
     Parameters
     ----------

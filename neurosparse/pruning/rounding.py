@@ -14,6 +14,7 @@ import torch
 from neurosparse.errors import InputError
 from neurosparse.pruning.columns import walk_columns
 from neurosparse.pruning.sparsegpt import inverse_factor
+from neurosparse.sparse.groups import RANGES, group_scales, nearest, spread
 
 BITS = (4, 8)
 _BLOCK = 128
@@ -27,10 +28,11 @@ class Rounded:
     Attributes
     ----------
     integers : int8 tensor of shape (out, in)
-        In [-127, 127] for 8 bits, [-7, 7] for 4; zero where the mask is false.
+        In [-127, 127] for 8 bits, [-8, 7] for 4; zero where the mask is false.
     scales : float32 tensor of shape (out, groups)
         An entry is ``integer * scale`` of its row and group. At most 17 significant bits, so that
-        the product is exact in float32.
+        the product is exact in float32; numbers of bfloat16 where there is more than one group, or
+        4 bits. With 4 bits a scale may be negative.
     group
         Neighbouring columns that share a scale; the last group may have fewer.
     note
@@ -44,8 +46,8 @@ class Rounded:
 
     def dense(self) -> torch.Tensor:
         """The rounded weight, float32 tensor of shape (out, in)."""
-        steps = self.scales.repeat_interleave(self.group, dim=1)[:, : self.integers.shape[1]]
-        return self.integers * steps
+        # 0: what is dropped is +0 where a scale is negative, too.
+        return self.integers * spread(self.scales, self.group, self.integers.shape[1]) + 0.0
 
 
 def round_weight(weight: torch.Tensor, keep: torch.Tensor, gram: torch.Tensor | None, *,
@@ -58,10 +60,11 @@ def round_weight(weight: torch.Tensor, keep: torch.Tensor, gram: torch.Tensor | 
     that the mask drops: what moves into one is moved on when its column comes, as the value of a
     dropped weight is in SparseGPT.
 
-    Scales are of the weight as it comes: ``max |w| / 127`` (8 bits) or ``/ 7`` over the kept
-    entries of a row, or of a row's group. With 8 bits and one group the largest entry of a row
-    stays the largest, so that ``sparse.pack(dense, values="int8")`` finds the very same scales and
-    whole numbers again.
+    Scales are of the weight as it comes, over the kept entries of a row, or of a row's group:
+    ``max |w| / 127`` (8 bits), or what ``sparse.groups.group_scales`` chooses (4 bits). With 8 bits
+    the largest entry that shares a scale stays the largest, so that ``sparse.pack(dense,
+    values="int8")`` finds the very same scales and whole numbers again; with 4 bits and a group of
+    ``kernels.GROUPS``, ``values="int4"`` finds numbers whose products are the same.
 
     Parameters
     ----------
@@ -88,10 +91,12 @@ def round_weight(weight: torch.Tensor, keep: torch.Tensor, gram: torch.Tensor | 
     _check(weight, keep, gram, bits, group)
     columns = max(weight.shape[1], 1)
     size = columns if group is None else min(group, columns)
-    limit = 2 ** (bits - 1) - 1
     dense = torch.where(keep, weight.detach().float(), 0.0)
-    scales = _scales(dense, limit, size)
-    grid = _Grid(dense, keep, scales, size, limit, pinned=bits == 8 and size == columns)
+    if bits == 8 and size == columns:
+        scales = _row_scales(dense)
+    else:
+        scales = group_scales(dense, bits, size).float().to(dense.device)
+    grid = _Grid(dense, keep, scales, size, bits)
     note = None
     if gram is None or not dense.numel():
         return Rounded(grid.nearest(dense), scales, size)
@@ -113,20 +118,19 @@ class _Grid:
     """The whole numbers that every entry may take."""
 
     def __init__(self, dense: torch.Tensor, keep: torch.Tensor, scales: torch.Tensor, size: int,
-                 limit: int, *, pinned: bool) -> None:
-        self._scales, self._size, self._limit = scales, size, limit
+                 bits: int) -> None:
+        self._scales, self._size, self._bits = scales, size, bits
         self._keep = keep
-        self._pins = _largest(dense, scales[:, 0] > _TINY) if pinned and dense.numel() else None
+        self._pins = _largest(dense, scales, size) if bits == 8 and dense.numel() else None
 
     def nearest(self, dense: torch.Tensor) -> torch.Tensor:
         """Every entry by itself, int8 tensor of shape (out, in)."""
-        steps = self._scales.repeat_interleave(self._size, dim=1)[:, : dense.shape[1]]
-        whole = (dense / torch.where(steps > 0, steps, 1.0)).round_()
-        return whole.clamp_(-self._limit, self._limit).to(torch.int8) * self._keep
+        steps = spread(self._scales, self._size, dense.shape[1])
+        return nearest(dense, steps, self._bits).to(torch.int8) * self._keep
 
     def walk(self, dense: torch.Tensor, upper: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """Column after column in that order, int8 tensor of shape (out, in)."""
-        settle = _Round(self._keep.T[order].contiguous(), self._limit, self._pins, order.tolist(),
+        settle = _Round(self._keep.T[order].contiguous(), self._bits, self._pins, order.tolist(),
                         self._scales.T.contiguous(), self._size)
         walk_columns(dense.T[order].contiguous(), upper, settle, block=_BLOCK)
         integers = torch.empty_like(settle.integers)
@@ -137,13 +141,12 @@ class _Grid:
 class _Round:
     """Settles columns on the grid."""
 
-    def __init__(self, keep: torch.Tensor, limit: int, pins: torch.Tensor | None,
+    def __init__(self, keep: torch.Tensor, bits: int, pins: torch.Tensor | None,
                  order: list[int], scales: torch.Tensor, size: int) -> None:
-        self._keep, self._limit, self._order = keep, limit, order
+        self._keep, self._bits, self._order = keep, bits, order
         self._scales, self._size = scales, size
-        self._steps = torch.where(scales > 0, scales, 1.0)
         self._pins = pins
-        self._pinned = set() if pins is None else set(pins.abs().sub(1).tolist())
+        self._pinned = set() if pins is None else set(pins.abs().sub(1).flatten().tolist())
         self.integers = torch.empty(keep.shape, dtype=torch.int8, device=keep.device)
 
     def block(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> None:
@@ -156,31 +159,37 @@ class _Round:
         """Kept entries to whole steps, the others to zero."""
         place = self._order[at]
         group = place // self._size
-        whole = (row / self._steps[group]).round_().clamp_(-self._limit, self._limit)
+        whole = nearest(row, self._scales[group], self._bits)
         if self._pins is not None and place in self._pinned:
-            here = self._pins.abs() == place + 1
-            whole = torch.where(here, self._limit * self._pins.sign(), whole)
+            pins = self._pins[group]
+            whole = torch.where(pins.abs() == place + 1, RANGES[8][1] * pins.sign(), whole)
         whole *= self._keep[at]
         self.integers[at] = whole
         torch.addcmul(row, whole, self._scales[group], value=-1, out=error)
         row -= error
 
 
-def _scales(dense: torch.Tensor, limit: int, size: int) -> torch.Tensor:
-    """Of every row and group, tensor of shape (out, groups), rounded to 17 significant bits."""
-    rows, columns = dense.shape
-    padded = torch.nn.functional.pad(dense.abs(), (0, -columns % size))
-    largest = padded.view(rows, -(-columns // size), size).amax(2)
-    exact = (largest / limit).clamp_min(_TINY).contiguous()
+def _row_scales(dense: torch.Tensor) -> torch.Tensor:
+    """``max |w| / 127`` of every row, tensor of shape (out, 1), rounded to 17 significant bits."""
+    if not dense.shape[1]:
+        return dense.new_zeros(dense.shape[0], 0)
+    largest = dense.abs().amax(1, keepdim=True)
+    exact = (largest / RANGES[8][1]).clamp_min(_TINY).contiguous()
     short = ((exact.view(torch.int32) + 0x40) & ~0x7F).view(torch.float32)
     return torch.where(largest > 0, short, 0.0)
 
 
-def _largest(dense: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
-    """Column of each row's largest entry plus one, with the entry's sign; 0 where there is none."""
-    values = dense.gather(1, dense.abs().argmax(1, keepdim=True))
-    place = dense.abs().argmax(1) + 1
-    return place * values[:, 0].sign().to(place.dtype) * normal
+def _largest(dense: torch.Tensor, scales: torch.Tensor, size: int) -> torch.Tensor:
+    """Column of the largest entry of each row and group plus one, with the entry's sign.
+
+    Tensor of shape (groups, out); 0 where there is none, or it is too small for its scale.
+    """
+    rows, columns = dense.shape
+    parts = torch.nn.functional.pad(dense, (0, -columns % size)).view(rows, -1, size)
+    place = parts.abs().argmax(2, keepdim=True)
+    sign = parts.gather(2, place)[:, :, 0].sign().long()
+    first = torch.arange(parts.shape[1], device=dense.device) * size
+    return ((place[:, :, 0] + first + 1) * sign * (scales > _TINY)).T.contiguous()
 
 
 def _check(weight: torch.Tensor, keep: torch.Tensor, gram: torch.Tensor | None, bits: int,

@@ -18,7 +18,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from neurosparse import kernels
 from neurosparse.sparse import on_gpu
 from neurosparse.sparse.bits import unpack_bits
+from neurosparse.sparse.groups import spread
 from neurosparse.sparse.kinds import Kind, kind_of
+from neurosparse.sparse.matrix import carried_scales
 from neurosparse.tiles import Tiles
 
 # Up to so many rows of x the matrix-vector kernels beat the matrix product of packed rows, and
@@ -82,8 +84,7 @@ class Rows:
         if bitmap.device.type == "cpu":
             made = _made_of(bitmap, values, scales)
             carried = values.detach().contiguous().view(kind.bits)
-            arrays = (bitmap.contiguous().numpy(), carried.numpy(),
-                      None if scales is None else scales.contiguous().numpy(),
+            arrays = (bitmap.contiguous().numpy(), carried.numpy(), carried_scales(scales),
                       offsets.contiguous().numpy())
         return cls(bitmap, values, scales, offsets, cols, kind, arrays, made)
 
@@ -91,16 +92,25 @@ class Rows:
         """Rows ``first:last`` in tile order, made once."""
         found = self.made.get((first, last))
         if found is None:
-            assert self.arrays is not None
-            bitmap, values, scales, offsets = self.arrays
-            if last - first != bitmap.shape[0]:
-                begin = offsets[first]
-                bitmap, values = bitmap[first:last], values[begin:]
-                offsets = offsets[first : last + 1] - begin
-                scales = None if scales is None else scales[first:last]
+            bitmap, values, scales, offsets = self.part(first, last)
             found = Tiles.from_rows(values, self.kind.name, bitmap, offsets, scales, self.cols)
             self.made[first, last] = found
         return found
+
+
+    def part(self, first: int, last: int) -> tuple[Any, Any, Any, Any]:
+        """Bitmap, values (int4 values one a byte), scales and offsets of rows ``first:last``."""
+        assert self.arrays is not None
+        bitmap, values, scales, offsets = self.arrays
+        begin, whole = offsets[first], last - first == bitmap.shape[0]
+        if self.kind.name == "int4":
+            values = kernels.widen(values, int(begin), int(offsets[last]))
+        elif not whole:
+            values = values[begin:]
+        if not whole:
+            bitmap, offsets = bitmap[first:last], offsets[first : last + 1] - begin
+            scales = None if scales is None else scales[first:last]
+        return bitmap, values, scales, offsets
 
 
 def row_offsets(bitmap: torch.Tensor) -> torch.Tensor:
@@ -123,7 +133,8 @@ def multiply(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor
     tensor of shape (..., last - first), x.dtype
         Summed in float32. On the CPU within the bounds of ``neurosparse.tiles``. On a GPU up to 16
         rows of x within those of ``triton_matvec``; more rows multiply a tile that was rounded to
-        x's dtype where x is 16-bit and the values are int8 or of x's dtype, else in float32.
+        x's dtype where x is 16-bit and the values are int8 or of x's dtype, else in float32
+        (scales of groups by operators of torch alone).
         Elsewhere in float32, or in bfloat16 where x and the values are.
     """
     lead = x.shape[:-1]
@@ -208,6 +219,9 @@ def tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
     if dtype == rows.kind.dtype:
         same = kernels.expand(values, bitmap, offsets, cols, first, last)
         return torch.from_numpy(same).view(dtype)
+    if rows.kind.name == "int4":
+        bitmap, values, scales, offsets = rows.part(first, last)
+        first, last = 0, last - first
     dense = kernels.expand_float(values, rows.kind.name, bitmap, offsets, scales, cols, first, last)
     return torch.from_numpy(dense).to(dtype)
 
@@ -224,7 +238,7 @@ def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int
     x = x.contiguous()
     out = torch.empty((count, last - first), dtype=x.dtype)
     if count > FEW:
-        if rows.kind.name in ("bf16", "int8"):
+        if rows.kind.name in ("bf16", "int8", "int4"):
             tiles = rows.tiles(first, last)
             if tiles.matmul_at(x.data_ptr(), halves, count, out.data_ptr()):
                 return out
@@ -248,8 +262,16 @@ def _torch_tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.
     bits = _bits(rows, first, last)
     index = bits.to(torch.int64).cumsum(1) - 1 + rows.offsets[first:last, None]
     # A clear bit may point one before its row: clamped, and masked away.
-    dense = rows.values[index.clamp_min_(0)].to(torch.float32)
-    if rows.scales is not None:
+    index.clamp_min_(0)
+    if rows.kind.name == "int4":  # the first of two in the lower half, in two's complement
+        both = rows.values[index >> 1]
+        dense = ((torch.where(index % 2 == 1, both >> 4, both & 15) ^ 8).to(torch.float32)) - 8
+    else:
+        dense = rows.values[index].to(torch.float32)
+    if rows.scales is not None and rows.scales.ndim == 2:
+        group = kernels.group_of(rows.cols, rows.scales.shape[1])
+        dense = dense * spread(rows.scales[first:last], group, rows.cols)
+    elif rows.scales is not None:
         dense = dense * rows.scales[first:last, None]
     return torch.where(bits, dense, 0.0).to(dtype)
 

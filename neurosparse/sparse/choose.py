@@ -38,25 +38,27 @@ class Matrix:
         """(rows, cols) of all targets together."""
         return sum(target.shape[0] for target in self.targets), self.targets[0].shape[1]
 
-    def pack(self, model: nn.Module, masks: Masks, values: str) -> PackedMatrix:
+    def pack(self, model: nn.Module, masks: Masks, values: str, group_size: int | None = None
+             ) -> PackedMatrix:
         """Pack the weights, with masks where there are any."""
         weights = [get_weight(model, target).detach() for target in self.targets]
         keep = None
         if any(target.name in masks for target in self.targets):
             keep = torch.cat([kept(model, target, masks).cpu() != 0 for target in self.targets])
         return pack(weights[0] if len(weights) == 1 else torch.cat(weights), mask=keep,
-                    values=values)
+                    values=values, group_size=group_size)
 
 
-def choose(model: nn.Module, targets: Sequence[Target], values: str, masks: Masks
-           ) -> dict[str, Matrix]:
+def choose(model: nn.Module, targets: Sequence[Target], values: str, masks: Masks,
+           group_size: int | None = None) -> dict[str, Matrix]:
     """The matrices of one block that get smaller by packing, by the name of their parameter.
 
     Gate, up and down of fused experts are packed together or not at all.
     """
     return {
         matrix.parameter: matrix
-        for group in _groups(model, targets) if _pays(model, group, values, masks)
+        for group in _groups(model, targets)
+        if _pays(model, group, values, masks, group_size)
         for matrix in group
     }
 
@@ -107,12 +109,13 @@ def _groups(model: nn.Module, targets: Sequence[Target]) -> Iterator[tuple[Matri
             yield group
 
 
-def _pays(model: nn.Module, group: tuple[Matrix, ...], values: str, masks: Masks) -> bool:
+def _pays(model: nn.Module, group: tuple[Matrix, ...], values: str, masks: Masks,
+          group_size: int | None) -> bool:
     dense = packed = 0
     for matrix in group:
         rows, cols = matrix.shape
         nnz = sum(int(torch.count_nonzero(kept(model, target, masks)))
                   for target in matrix.targets)
         dense += rows * cols * find_kind(values).dense.itemsize
-        packed += packed_bytes(rows, cols, nnz, values)
+        packed += packed_bytes(rows, cols, nnz, values, group_size)
     return packed < dense

@@ -6,23 +6,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from neurosparse import kernels
 from neurosparse.errors import FormatError
 from neurosparse.files import read_json
-from neurosparse.sparse.kinds import VALUES
+from neurosparse.sparse.kinds import GROUPED, VALUES
 from neurosparse.sparse.names import lengthen, shorten
 
 METHOD = "neurosparse"
 FORMAT = "bitmap"
 VERSION = 1
+GROUPED_VERSION = 2
+"""Of folders with a scale for every group of columns, which version 1 does not know."""
 ORDER = "rows"
 ALL = "all"
 _KNOWN = {"quant_method", "format", "version", "values", "order", "packed", "sha256",
           "vocabulary"}
+_VALUES = {VERSION: tuple(kind for kind in VALUES if kind != "int4"), GROUPED_VERSION: GROUPED}
 
 
 def describe(values: str, packed: Iterable[str], *, complete: bool = False,
-             sha256: dict[str, str] | None = None, vocabulary: str | None = None
-             ) -> dict[str, Any]:
+             sha256: dict[str, str] | None = None, vocabulary: str | None = None,
+             group: int | None = None) -> dict[str, Any]:
     """The JSON object of a packed model.
 
     Parameters
@@ -37,11 +41,15 @@ def describe(values: str, packed: Iterable[str], *, complete: bool = False,
         Hash of every shard by file name.
     vocabulary
         ``"int8"`` where embedding and head are; else no entry.
+    group
+        Columns that share a scale, if not a row does.
     """
     found: dict[str, Any] = {
         "quant_method": METHOD, "format": FORMAT, "version": VERSION, "values": values,
         "order": ORDER, "packed": ALL if complete else shorten(packed),
     }
+    if group is not None:
+        found |= {"version": GROUPED_VERSION, "group": group}
     if sha256 is not None:
         found["sha256"] = sha256
     if vocabulary is not None:
@@ -57,18 +65,26 @@ def check_description(found: dict[str, Any], *, where: str = "config.json") -> N
     FormatError
         Another method, format, version, kind of values or order; unknown or ill-typed entries.
     """
-    wanted = {"quant_method": (METHOD,), "format": (FORMAT,), "version": (VERSION,),
-              "values": VALUES, "order": (ORDER,)}
+    version = found.get("version")
+    kinds = _VALUES.get(version, VALUES) if isinstance(version, int) else VALUES
+    wanted: dict[str, tuple[Any, ...]] = {
+        "quant_method": (METHOD,), "format": (FORMAT,), "version": tuple(_VALUES),
+        "values": kinds, "order": (ORDER,)}
     for name, known in wanted.items():
         value = found.get(name)
         if isinstance(value, bool) or value not in known:
             mend = "Use a newer neurosparse." if name == "version" else ""
             raise FormatError(f"read {where}", found=f"{name}={value!r}",
                               expected=" or ".join(repr(item) for item in known), mend=mend)
-    unknown = sorted(set(found) - _KNOWN)
+    group = found.get("group")
+    sizes = kernels.GROUPS if version == GROUPED_VERSION else (None,)
+    if isinstance(group, bool | float) or group not in sizes:
+        raise FormatError(f"read {where}", found=f"group={group!r} of version {version}",
+                          expected=" or ".join(str(size) for size in sizes))
+    unknown = sorted(set(found) - _KNOWN - {"group"})
     if unknown:
         raise FormatError(f"read {where}", found=f"unknown entries {unknown}",
-                          expected=f"entries of version {VERSION}")
+                          expected=f"entries of version {version}")
     if found.get("vocabulary") not in (None, "int8"):
         raise FormatError(f"read {where}", found=f"vocabulary={found['vocabulary']!r}",
                           expected="'int8', or no such entry", mend="Use a newer neurosparse.")

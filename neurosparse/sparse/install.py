@@ -23,7 +23,8 @@ def packed_names(entries: Mapping[str, Entry]) -> list[str]:
     return sorted(name.removesuffix(".bitmap") for name in entries if name.endswith(".bitmap"))
 
 
-def install(model: Any, entries: Mapping[str, Entry], values: str) -> None:
+def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | None = None
+            ) -> None:
     """Replace the modules that the files hold packed; the new buffers are on the meta device.
 
     Parameters
@@ -34,6 +35,8 @@ def install(model: Any, entries: Mapping[str, Entry], values: str) -> None:
         Tensors of the files.
     values
         Kind of values that the configuration promises.
+    group
+        Columns that share a scale, as it promises.
 
     Raises
     ------
@@ -52,11 +55,11 @@ def install(model: Any, entries: Mapping[str, Entry], values: str) -> None:
         if part in PARTS and is_fused_experts(module):
             weight = module.get_parameter(part)
             shape = (weight.shape[0] * weight.shape[1], weight.shape[2])
-            parts.setdefault(path, {})[part] = _skeleton(entries, stored, shape, values)
+            parts.setdefault(path, {})[part] = _skeleton(entries, stored, shape, values, group)
             continue
         linear = model.get_submodule(name)
         rows, cols, turned = _linear_shape(linear)
-        packed = _skeleton(entries, stored, (rows, cols), values)
+        packed = _skeleton(entries, stored, (rows, cols), values, group)
         bias = linear._parameters.get("bias")
         _replace(model, name, SparseLinear(packed, bias, transposed=turned))
     for path, found in parts.items():
@@ -92,12 +95,14 @@ def _linear_shape(linear: nn.Module) -> tuple[int, int, bool]:
     return (cols, rows, True) if turned else (rows, cols, False)
 
 
-def _skeleton(entries: Mapping[str, Entry], name: str, shape: tuple[int, int], values: str
-              ) -> PackedMatrix:
+def _skeleton(entries: Mapping[str, Entry], name: str, shape: tuple[int, int], values: str,
+              group: int | None) -> PackedMatrix:
     kind, (rows, cols) = find_kind(values), shape
     wanted: dict[str, tuple[torch.dtype, tuple[int, ...] | None]] = {
         "bitmap": (torch.uint8, (rows, bitmap_width(cols))), "values": (kind.dtype, None)}
-    if kind.name == "int8":
+    if group is not None:
+        wanted["scales"] = (torch.bfloat16, (rows, -(-cols // group)))
+    elif kind.name == "int8":
         wanted["scales"] = (torch.float32, (rows,))
     made = {}
     for part, (dtype, size) in wanted.items():

@@ -83,6 +83,8 @@ def matvec(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor |
     """
     if x.shape[0] > FEW or x.device != rows.values.device or not usable(x.device):
         return None
+    if _in_groups(rows):
+        return None
     left = x.detach() if x.dtype in _TYPES else x.detach().to(torch.float32)
 
     def call() -> torch.Tensor:
@@ -95,7 +97,7 @@ def matvec(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor |
 
 def expand(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor | None:
     """Dense rows ``first:last``, or None where torch has to do it."""
-    if dtype not in _TYPES or not usable(rows.values.device):
+    if dtype not in _TYPES or not usable(rows.values.device) or _in_groups(rows):
         return None
 
     def call() -> torch.Tensor:
@@ -104,6 +106,11 @@ def expand(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tenso
         return by_triton(rows, first, last, dtype)
 
     return _tried(call)
+
+
+def _in_groups(rows: Rows) -> bool:
+    """Scales of groups of columns, which the Triton kernels do not read: torch expands them."""
+    return rows.scales is not None and rows.scales.ndim == 2
 
 
 def _tried(call: Callable[[], torch.Tensor]) -> torch.Tensor | None:

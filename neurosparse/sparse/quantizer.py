@@ -34,8 +34,10 @@ class NeurosparseConfig(QuantizationConfigMixin):
         check_description(entries)
         entries.setdefault("sha256", None)
         entries.setdefault("vocabulary", None)
+        entries.setdefault("group", None)
         self.values: str
         self.vocabulary: str | None
+        self.group: int | None
         self.sha256: dict[str, str] | None
         vars(self).update(entries)
 
@@ -69,7 +71,7 @@ class NeurosparseQuantizer(HfQuantizer):
         entries = read_headers(checkpoint_files)
         check_names(vars(config), packed_names(entries), where=str(checkpoint_files[0]))
         apply_widths(model)
-        install(model, entries, config.values)
+        install(model, entries, config.values, config.group)
         if config.vocabulary is not None:
             install_vocabulary(model, entries)
         config.sha256 = None

@@ -16,7 +16,7 @@ from neurosparse.sparse.matrix import PackedMatrix, bitmap_width, unpack
 
 
 class PackedRows(nn.Module):
-    """Buffers ``bitmap``, ``values`` and (int8) ``scales`` of a packed matrix.
+    """Buffers ``bitmap``, ``values`` and (int8, int4) ``scales`` of a packed matrix.
 
     The buffers move with the module from device to device and never change dtype: ``.to(dtype)``,
     ``.half()``, ``.float()`` and ``.type()`` leave them as they are stored. ``offsets`` (where a
@@ -68,7 +68,7 @@ class PackedRows(nn.Module):
         if self.bitmap.is_meta:
             return
         self.offsets = row_offsets(self.bitmap)
-        length = kernels.padded_length(self.nnz, self.values.itemsize)
+        length = kind_of(self.values).length(self.nnz)
         if self.values.shape != (length,):
             raise FormatError("hold packed rows", found=f"values {tuple(self.values.shape)}",
                               expected=f"({length},) for {self.nnz} set bits")
@@ -123,12 +123,12 @@ class PackedRows(nn.Module):
         Raises
         ------
         InputError
-            int8 values: rounded weights do not learn.
+            int8 or int4 values: rounded weights do not learn.
         """
         if isinstance(self.values, nn.Parameter):
             return self.values
         if not self.values.is_floating_point():
-            raise InputError("train packed values", found="int8 values",
+            raise InputError("train packed values", found=f"{kind_of(self.values).name} values",
                              expected="bf16, fp16 or fp32",
                              mend="Pack with values='bf16' or 'fp32'.")
         values = self.values
@@ -152,6 +152,8 @@ class PackedRows(nn.Module):
     def extra_repr(self) -> str:
         """Shape, share of set entries and kind, as ``print(model)`` shows them."""
         text = f"{self.cols} -> {self.rows}, values={kind_of(self.values).name}"
+        if self.scales is not None and self.scales.ndim == 2:
+            text += f", group={kernels.group_of(self.cols, self.scales.shape[1])}"
         if self.bitmap.is_meta:
             return text
         return f"{text}, density={self.nnz / max(self.rows * self.cols, 1):.3f}"

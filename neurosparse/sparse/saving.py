@@ -17,7 +17,7 @@ from neurosparse.models import Blocks, Target, find_blocks, find_targets
 from neurosparse.progress import Progress, silent
 from neurosparse.sparse.choose import Masks, choose
 from neurosparse.sparse.description import ALL
-from neurosparse.sparse.kinds import find_kind
+from neurosparse.sparse.kinds import find_group
 from neurosparse.sparse.round_vocabulary import (
     dense_vocabulary,
     rounded_vocabulary,
@@ -34,6 +34,7 @@ def save(
     targets: Sequence[Target] | None = None, tokenizer: Any = None, budget: Any = None,
     max_shard_bytes: float = 5e9, masks: Mapping[str, torch.Tensor] | None = None,
     open_block: OpenBlock | None = None, vocabulary: str = "auto", progress: Progress = silent,
+    group_size: int | None = None,
 ) -> dict[str, int]:
     """Save a model of transformers packed: the whole folder, or nothing.
 
@@ -48,9 +49,9 @@ def save(
     folder
         New or empty folder, or a packed model to replace.
     values
-        ``"bf16"``, ``"fp16"``, ``"fp32"`` or ``"int8"``; see ``pack`` for the rounding. Everything
-        that is not packed is stored in bfloat16 with bf16 and int8, float16 with fp16, float32
-        with fp32.
+        ``"bf16"``, ``"fp16"``, ``"fp32"``, ``"int8"`` or ``"int4"``; see ``pack`` for the rounding.
+        Everything that is not packed is stored in bfloat16 with bf16, int8 and int4, float16 with
+        fp16, float32 with fp32.
     targets
         What may be packed; by default all targets of the decoder blocks.
     tokenizer
@@ -67,7 +68,9 @@ def save(
         whose blocks stay on disk; one block is open at a time.
     vocabulary
         Embedding and head: ``"dense"`` (as the rest), ``"int8"`` with a scale a row, or ``"auto"``:
-        int8 where the values are int8, or where they are so already.
+        int8 where the values are int8 or int4, or where they are so already.
+    group_size
+        Columns that share a scale, as for ``pack``; by default that of a model packed already.
 
     Returns
     -------
@@ -87,9 +90,12 @@ def save(
     StorageError
         The disk is full or the folder cannot be written.
     """
-    find_kind(values)
+    find_group(values, group_size)
     blocks = find_blocks(model)
     before = _packed_before(model, values)
+    if before and group_size is None:
+        told_before = getattr(getattr(model, "config", None), "quantization_config", None)
+        group_size = getattr(told_before, "group", None)
     everything = [] if before else find_targets(model)
     chosen = everything if targets is None else list(targets)
     _check_masks(masks or {}, chosen)
@@ -99,7 +105,7 @@ def save(
     with CheckpointWriter(
         folder, config=config, tokenizer=tokenizer, values=values, budget=budget,
         generation_config=getattr(model, "generation_config", None),
-        max_shard_bytes=max_shard_bytes, vocabulary=words,
+        max_shard_bytes=max_shard_bytes, vocabulary=words, group_size=group_size,
     ) as writer:
         copying = _Copy(model, writer, before, masks or {})
         copying.outside(blocks, rounded_vocabulary(model) if words else dense_vocabulary(model))
@@ -155,13 +161,14 @@ class _Copy:
 
     def block(self, path: str, targets: Sequence[Target]) -> None:
         """One block, whose weights are in memory."""
-        matrices = choose(self.model, targets, self.writer.kind.name, self.masks)
+        values, group = self.writer.kind.name, self.writer.group
+        matrices = choose(self.model, targets, values, self.masks, group)
         self.packed |= {target.name for matrix in matrices.values() for target in matrix.targets}
         for name, tensor in self.model.get_submodule(path).state_dict(prefix=f"{path}.").items():
             matrix = matrices.get(name)
             owner, _, leaf = name.rpartition(".")
             if matrix is not None:
-                packed = matrix.pack(self.model, self.masks, self.writer.kind.name)
+                packed = matrix.pack(self.model, self.masks, values, group)
                 self._count(packed.shape)
                 self.writer.add_packed(matrix.name, packed)
             elif owner not in self.before or leaf == "bias":

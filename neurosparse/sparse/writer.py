@@ -13,7 +13,7 @@ import torch
 from neurosparse.errors import InputError
 from neurosparse.files import size_of, write_json, write_whole_folder
 from neurosparse.sparse.description import describe, is_packed
-from neurosparse.sparse.kinds import find_kind
+from neurosparse.sparse.kinds import find_group, find_kind
 from neurosparse.sparse.matrix import PackedMatrix
 from neurosparse.sparse.shards import ShardWriter
 
@@ -39,8 +39,10 @@ class CheckpointWriter:
     tokenizer
         Saved beside the weights, if given.
     values
-        Kind of the packed values; it decides the dtype of everything else too: bfloat16 with bf16
-        and int8, float16 with fp16, float32 with fp32. Integers stay as they are.
+        Kind of the packed values; it decides the dtype of everything else too: bfloat16 with bf16,
+        int8 and int4, float16 with fp16, float32 with fp32. Integers stay as they are.
+    group_size
+        Columns that share a scale, as for ``pack``.
     generation_config
         Saved beside the weights, if given.
     budget
@@ -61,9 +63,9 @@ class CheckpointWriter:
     def __init__(
         self, folder: str | Path, *, config: Any, tokenizer: Any = None, values: str = "bf16",
         generation_config: Any = None, budget: Any = None, max_shard_bytes: float = 5e9,
-        vocabulary: str | None = None,
+        vocabulary: str | None = None, group_size: int | None = None,
     ) -> None:
-        self.kind = find_kind(values)
+        self.kind, self.group = find_kind(values), find_group(values, group_size)
         self.folder = Path(folder)
         _refuse_foreign(self.folder)
         self._config, self._tokenizer = config, tokenizer
@@ -103,16 +105,20 @@ class CheckpointWriter:
         self._shards.add(name, tensor)
 
     def add_packed(self, module_name: str, packed: PackedMatrix) -> None:
-        """Store a packed matrix as ``<module_name>.bitmap``, ``.values`` and (int8) ``.scales``.
+        """Store a packed matrix as ``<module_name>.bitmap``, ``.values`` and ``.scales``.
 
         Raises
         ------
         InputError
-            The values are of another kind than the file, or the name is there already.
+            The values are of another kind than the file, or the scales of other groups, or the name
+            is there already.
         """
         if packed.kind.name != self.kind.name:
             raise InputError("save", found=f"{module_name} with {packed.kind.name} values",
                              expected=f"{self.kind.name}, as the file")
+        if not packed.has_groups(self.group):
+            raise InputError("save", found=f"{module_name} with scales of groups of {packed.group}",
+                             expected=f"groups of {self.group}, as the file")
         self._shards.add(f"{module_name}.bitmap", packed.bitmap)
         self._shards.add(f"{module_name}.values", packed.values)
         if packed.scales is not None:
@@ -140,7 +146,8 @@ class CheckpointWriter:
                 write_json(self._beside / INDEX, {"metadata": {"total_size": self._shards.total},
                                                   "weight_map": dict(sorted(weight_map.items()))})
             self._write_config(describe(self.kind.name, self._packed, complete=complete,
-                                        sha256=hashes, vocabulary=self._vocabulary))
+                                        sha256=hashes, vocabulary=self._vocabulary,
+                                        group=self.group))
             packed = sum(self._packed.values())
             return {
                 "packed": packed, "dense": self._shards.total - packed,

@@ -27,7 +27,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-KINDS = ("bf16", "fp16", "fp32", "int8", "sparse-bitmask")
+KINDS = ("bf16", "fp16", "fp32", "int8", "int4", "int8-32", "sparse-bitmask")
 BATCH, PATIENCE = 250, 60.0
 NUMBERS = (-1, 0, 1, 7, 8, 63, 64, 65, 255, 2**31 - 1, 2**31, 2**32, 2**53, 2**63 - 1, 2**64, 1e308)
 
@@ -43,7 +43,8 @@ def make_bases(folder: Path) -> None:
         if kind == "sparse-bitmask":
             old_bitmask.write(build("llama"), folder / kind)
             continue
-        save(build("llama"), folder / kind, values=kind)
+        name, _, group = kind.partition("-")
+        save(build("llama"), folder / kind, values=name, group_size=int(group) if group else None)
         config = json.loads((folder / kind / CONFIG).read_text())
         del config["quantization_config"]["sha256"]
         (folder / kind / CONFIG).write_text(json.dumps(config))
@@ -121,7 +122,8 @@ def description(data: bytes, dice: random.Random) -> bytes:
     if "sparsity_config" in held and dice.random() < 0.7:
         held = held["sparsity_config"]
     key = dice.choice([*held, "more"])
-    odd = (None, True, -1, 2**70, "", "bf16", "int8", "sparse-bitmask", [], [0], {}, {"x": 1},
+    odd = (None, True, -1, 2**70, 2, 32, 128, "", "bf16", "int8", "int4",
+           "sparse-bitmask", [], [0], {}, {"x": 1},
            "model.layers.[0-99999].a", ["a.[0-3].b"], ["[9-0]"])
     held[key] = dice.choice(odd)
     return json.dumps(config).encode()

@@ -13,7 +13,8 @@ import torch
 from sparse_cases import sparse_matrix
 
 from neurosparse.errors import InputError
-from neurosparse.sparse import VALUES, SparseLinear, arithmetic, on_gpu, pack, unpack
+from neurosparse.sparse import VALUES as ALL
+from neurosparse.sparse import SparseLinear, arithmetic, on_gpu, pack, unpack
 from neurosparse.sparse.arithmetic import Rows
 from neurosparse.sparse.triton_expand import CONFIGS, expand
 from neurosparse.sparse.triton_matvec import DOTS, SUMS, by_dot, matvec
@@ -21,6 +22,7 @@ from neurosparse.sparse.triton_tuning import Config
 
 EPS = torch.finfo(torch.float32).eps
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+VALUES = tuple(kind for kind in ALL if kind != "int4")  # torch's operators expand that
 # Few programs and several steps: what the interpreter can do in the time of a test.
 SMALL = Config(16, 8, 1)
 

@@ -71,8 +71,8 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 def parts_error(values: str) -> float:
     """What a few layers may be off, as a share of the largest output.
 
-    Rounding of float32 sums, and where x meets bf16 or int8 values in parts (``neurosparse.tiles``)
-    2^-16 of its size a layer.
+    Rounding of float32 sums, and where x meets bf16, int8 or int4 values in parts
+    (``neurosparse.tiles``) 2^-16 of its size a layer.
     """
-    in_parts = kernels.level() == "avx512vbmi2" and values in ("bf16", "int8")
+    in_parts = kernels.level() == "avx512vbmi2" and values in ("bf16", "int8", "int4")
     return 8 * 2.0**-16 if in_parts else 1e-5

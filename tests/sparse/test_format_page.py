@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -29,31 +30,33 @@ def reader() -> Any:
     return names["read_packed"]
 
 
-@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize(("values", "group"), [*((kind, None) for kind in VALUES[:4]),
+                                               ("int8", 32), ("int4", 32), ("int4", 128)])
 @pytest.mark.parametrize("family", ["gpt2", "mixtral"])
-def test_the_reader_of_the_page_reads_our_files(values: str, family: str, reader: Any,
-                                                tmp_path: Path) -> None:
+def test_the_reader_of_the_page_reads_our_files(values: str, group: int | None, family: str,
+                                                reader: Any, tmp_path: Path) -> None:
     model = build(family)
-    save(model, tmp_path / "packed", values=values)
+    save(model, tmp_path / "packed", values=values, group_size=group)
+    told = json.loads((tmp_path / "packed" / "config.json").read_text())["quantization_config"]
+    assert told.get("group") == group and told["version"] == (1 if group is None else 2)
     targets = [target for target in models.find_targets(model) if target.expert is None]
     for target in targets:
-        found = reader(tmp_path / "packed" / "model.safetensors", target.name)
-        wanted = unpack(pack(models.get_weight(model, target), values=values)).numpy()
+        found = reader(tmp_path / "packed" / "model.safetensors", target.name, group)
+        packed = pack(models.get_weight(model, target), values=values, group_size=group)
+        wanted = unpack(packed).numpy()
         rows, cols = target.shape
         assert found.shape == (rows, -(-cols // 64) * 64) and not found[:, cols:].any()
         np.testing.assert_array_equal(found[:, :cols], wanted)
     if family == "mixtral":
         part = "model.layers.1.mlp.experts.down_proj"
         dense = model.get_parameter(part)
-        found = reader(tmp_path / "packed" / "model.safetensors", part)[:, : dense.shape[2]]
-        wanted = unpack(pack(dense.flatten(0, 1), values=values)).numpy()
+        found = reader(tmp_path / "packed" / "model.safetensors", part, group)[:, : dense.shape[2]]
+        wanted = unpack(pack(dense.flatten(0, 1), values=values, group_size=group)).numpy()
         np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("values", VALUES)
 def test_the_data_lie_aligned(values: str, tmp_path: Path) -> None:
-    import json
-
     save(build("opt"), tmp_path / "packed", values=values, max_shard_bytes=40_000)
     for path in (tmp_path / "packed").glob("*.safetensors"):
         raw = path.read_bytes()
@@ -68,17 +71,19 @@ def test_the_data_lie_aligned(values: str, tmp_path: Path) -> None:
 
 
 def test_the_table_of_bytes_is_right() -> None:
-    rows = re.findall(r"\| (\d+) % \| ([\d.]+) \| ([\d.]+) \|", PAGE.read_text(encoding="utf-8"))
+    rows = re.findall(r"\| (\d+) % \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|",
+                      PAGE.read_text(encoding="utf-8"))
     assert len(rows) == 4
-    for zeros, bf16, int8 in rows:
+    for zeros, *shares in rows:
         nnz = round(4096 * 4096 * (100 - int(zeros)) / 100)
-        for kind, told in (("bf16", bf16), ("int8", int8)):
+        for kind, told in zip(("bf16", "int8", "int4"), shares, strict=True):
             share = packed_bytes(4096, 4096, nnz, kind) / (2 * 4096 * 4096)
             assert share == pytest.approx(float(told), abs=0.0051)
 
 
 def test_everything_else_has_the_dtype_of_the_page(tmp_path: Path) -> None:
     for values, dtype in (("bf16", torch.bfloat16), ("int8", torch.bfloat16),
+                          ("int4", torch.bfloat16),
                           ("fp16", torch.float16), ("fp32", torch.float32)):
         save(build("qwen2"), tmp_path / values, values=values)
         entries = read_headers([tmp_path / values / "model.safetensors"])

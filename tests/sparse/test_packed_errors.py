@@ -77,7 +77,9 @@ def test_a_flipped_byte(folder: Path, place: int, read: Callable[[Path], Any]) -
 
 @pytest.mark.parametrize("read", [load, from_pretrained])
 @pytest.mark.parametrize("entries", [
-    {"version": 2}, {"version": True}, {"version": "1"}, {"version": None}, {"values": "int4"},
+    {"version": 2}, {"version": 3}, {"group": 64}, {"version": True},
+    {"version": 2, "group": 64, "values": "bf16"}, {"version": 2, "group": 48},
+    {"version": "1"}, {"version": None}, {"values": "int4"},
     {"format": "csr"}, {"order": "tiles"}, {"surprise": 1}, {"packed": None}, {"packed": [3]},
     {"sha256": ["x"]}, {"values": "bf16"}, {"packed": ["model.layers.0.mlp.up_proj"]},
     {"packed": ["model.layers.[0-x].mlp.up_proj"]}, {"packed": ["a.[0-99999999].b"]},
@@ -88,6 +90,45 @@ def test_a_configuration_that_is_not_ours(folder: Path, entries: dict[str, Any],
     change_config(folder, **entries)
     with pytest.raises(FormatError):
         read(folder)
+
+
+@pytest.fixture
+def grouped(tmp_path: Path) -> Path:
+    save(build("llama"), tmp_path / "packed", values="int4", group_size=32)
+    return tmp_path / "packed"
+
+
+@pytest.mark.parametrize("read", [load, from_pretrained])
+@pytest.mark.parametrize("entries", [
+    {"version": 1}, {"group": 64.0}, {"group": 48}, {"group": "32"}, {"group": True}, {"group": []},
+    {"group": 512}, {"group": 64}, {"values": "int8"}, {"values": "bf16"}, {"values": "fp16"},
+])
+def test_groups_that_are_none(grouped: Path, entries: dict[str, Any], read: Callable[[Path], Any]
+                              ) -> None:
+    change_config(grouped, **entries)
+    with pytest.raises(FormatError):
+        read(grouped)
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: t.pop("model.layers.0.mlp.up_proj.scales"),
+    lambda t: t.update({"model.layers.0.mlp.up_proj.scales": t[
+        "model.layers.0.mlp.up_proj.scales"].float()}),
+    lambda t: t.update({"model.layers.0.mlp.up_proj.scales": t[
+        "model.layers.0.mlp.up_proj.scales"][:, :1].clone()}),
+    lambda t: t.update({"model.layers.0.mlp.up_proj.scales": t[
+        "model.layers.0.mlp.up_proj.scales"][:-1].clone()}),
+    lambda t: t.update({"model.layers.0.mlp.up_proj.values": t[
+        "model.layers.0.mlp.up_proj.values"].view(torch.int8)}),
+    lambda t: t.update({"model.layers.0.mlp.up_proj.values": t[
+        "model.layers.0.mlp.up_proj.values"][:-64].clone()}),
+    lambda t: t["model.layers.0.mlp.up_proj.bitmap"][:8].fill_(255),
+])
+def test_int4_tensors_that_do_not_fit(grouped: Path,
+                                      change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    change_tensors(grouped, change)
+    with pytest.raises(FormatError):
+        load(grouped)
 
 
 @pytest.mark.parametrize("change", [
@@ -230,8 +271,12 @@ def test_a_failing_save_leaves_nothing_behind(before: bool, code: int | None, ki
 
 def test_what_cannot_be_saved(tmp_path: Path) -> None:
     model = build("llama")
-    with pytest.raises(InputError, match="int4"):
-        save(model, tmp_path / "x", values="int4")
+    with pytest.raises(InputError, match="int3"):
+        save(model, tmp_path / "x", values="int3")
+    with pytest.raises(InputError, match="group_size=48"):
+        save(model, tmp_path / "x", values="int4", group_size=48)
+    with pytest.raises(InputError, match="bf16"):
+        save(model, tmp_path / "x", group_size=64)
     with pytest.raises(InputError, match="max_shard_bytes"):
         save(model, tmp_path / "x", max_shard_bytes=0)
     with pytest.raises(ModelError):

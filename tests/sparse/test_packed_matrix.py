@@ -57,10 +57,41 @@ def test_every_level_packs_and_unpacks_the_same_bits(values: str, level: str) ->
     keep = (weight != 0).to(torch.uint8)
     for j in range(131):
         assert torch.equal(packed.bitmap[:, j // 8] >> (j % 8) & 1, keep[:, j]), level
-    want = weight if values == "int8" else weight.to(FLOATS[values]).float()
-    tolerance = float(weight.abs().max()) / 254 * 1.001 if values == "int8" else 0.0
+    want = weight.to(FLOATS[values]).float() if values in FLOATS else weight
+    # int4: entries beyond the ends of the grid are off by more than half a step.
+    steps = {"int8": 254, "int4": 7}
+    tolerance = float(weight.abs().max()) / steps[values] * 1.001 if values in steps else 0.0
     torch.testing.assert_close(unpack(packed), want, rtol=0, atol=tolerance)
-    assert torch.equal(packed.values[packed.nnz :], torch.zeros_like(packed.values[packed.nnz :]))
+    used = -(-packed.nnz // 2) if values == "int4" else packed.nnz
+    assert torch.equal(packed.values[used:], torch.zeros_like(packed.values[used:]))
+
+
+@given(matrices, st.sampled_from(["int8", "int4"]), st.sampled_from([32, 64, 128, 256]))
+def test_groups_of_columns_have_their_scales(weight: torch.Tensor, values: str, group: int) -> None:
+    packed = pack(weight, values=values, group_size=group)
+    rows, cols = weight.shape
+    assert packed.scales is not None and packed.scales.dtype == torch.bfloat16
+    assert packed.scales.shape == (rows, -(-cols // group)) and packed.has_groups(group)
+    assert packed_bytes(rows, cols, packed.nnz, values, group) == packed.nbytes
+    found, steps = unpack(packed), packed.scales.float().repeat_interleave(group, 1)[:, :cols]
+    assert bool((found[weight == 0] == 0).all()) and not torch.signbit(found[weight == 0]).any()
+    whole = found / torch.where(steps != 0, steps, 1)
+    assert torch.equal(whole, whole.round()) and bool((whole >= {"int8": -127, "int4": -8}[values]
+                                                       ).all() and (whole <= 127).all())
+    off = (found - weight).abs() / steps.abs().clamp_min(1e-30)
+    # The largest entry may lie two steps beyond -8, one that is opposite to it three beyond 7.
+    assert bool((off <= {"int8": 0.5001, "int4": 3.05}[values]).all())
+    again = pack(found, mask=weight != 0, values=values, group_size=group)
+    assert torch.equal(unpack(again), found)
+
+
+def test_a_scale_of_four_bits_may_be_negative_and_uses_all_sixteen_numbers() -> None:
+    weight = torch.arange(-7, 9)[None].repeat(2, 4).float()
+    weight[1] *= -0.5
+    packed = pack(weight, values="int4", group_size=64)
+    assert torch.equal(packed.scales, torch.tensor([[-1.0], [0.5]], dtype=torch.bfloat16))
+    assert torch.equal(unpack(packed), weight)
+    assert not torch.signbit(unpack(packed)[0, 7])  # a kept zero under a negative scale
 
 
 def test_a_mask_keeps_zeros_and_drops_the_rest() -> None:
@@ -93,7 +124,11 @@ def test_sixty_percent_of_a_real_shape_keeps_the_promised_bytes() -> None:
     (torch.tensor([[1e6]]), {"values": "fp16"}, "bf16"),
     (torch.ones(3), {}, "matrix"),
     (torch.ones(3, 3, dtype=torch.int32), {}, "int32"),
-    (torch.ones(3, 3), {"values": "int4"}, "int4"),
+    (torch.ones(3, 3), {"values": "int3"}, "int3"),
+    (torch.ones(3, 3), {"values": "int4", "group_size": 48}, "48"),
+    (torch.ones(3, 3), {"values": "int8", "group_size": True}, "True"),
+    (torch.ones(3, 3), {"values": "bf16", "group_size": 64}, "bf16"),
+    (torch.tensor([[1.0, float("nan")]]), {"values": "int4"}, "nan"),
     (torch.ones(3, 3), {"mask": torch.ones(3, 2, dtype=torch.bool)}, "(3, 2)"),
 ])
 def test_what_cannot_be_packed_is_refused(weight: torch.Tensor, options: dict[str, object],
