@@ -1,6 +1,6 @@
 """Tokens a second of a Llama-2-7B-shaped model, packed against dense, in the compiled decoder.
 
-    python benchmarks/bench_decode.py [--blocks 8] [--sparsities 0.7] [--kinds bf16 int8 fp32]
+    python benchmarks/bench_decode.py [--blocks 8] [--sparsities 0.7] [--kinds bf16 int8 int4 fp32]
         [--rounds 6] [--json FILE]
 
 Random weights (speed does not depend on them) in ``--blocks`` blocks of width 4096, 32 heads and
@@ -38,6 +38,8 @@ def raw(weight: Any, kind: str) -> Any:
         return (weight.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
     if kind == "int8":
         return np.clip(np.round(weight * 32 * 64), -127, 127).astype(np.int8)
+    if kind == "int4":
+        return np.clip(np.round(weight * 3 * 64), -8, 7).astype(np.int8)
     return weight
 
 
@@ -45,7 +47,9 @@ def matrix(shape: tuple[int, int], kind: str, sparsity: float) -> Tiles:
     """Random weights; sparsity 0 stores every item without a mask."""
     rng = np.random.default_rng(0)
     weight = rng.standard_normal(shape, dtype=np.float32) / 64
-    scales = np.full(shape[0], 1 / (32 * 64), np.float32) if kind == "int8" else None
+    scales: Any = np.full(shape[0], 1 / (32 * 64), np.float32) if kind == "int8" else None
+    if kind == "int4":  # 1 / 256 of every group of 64 columns
+        scales = np.full((shape[0], -(-shape[1] // 64)), 0x3B80, np.uint16)
     if sparsity == 0:
         return Tiles.from_dense(raw(weight, kind), kind, scales)
     bitmap = kernels.pack_mask(rng.random(shape, dtype=np.float32) >= sparsity)

@@ -1,7 +1,8 @@
 """How fast is our sparse product against the best dense one?
 
     python benchmarks/bench_matvec.py [--quick] [--shapes 11008x4096 ...] [--batch 1 4 8]
-        [--kinds bf16 int8 fp32] [--masks random exact real] [--levels avx2 ...] [--json FILE]
+        [--kinds bf16 int8 int4 int4/128 fp32]
+        [--masks random exact real] [--levels avx2 ...] [--json FILE]
 
 y = W x, W unstructured sparse, at the shapes of a 7B model, against three dense products of the
 same shape in the same run: torch's in bfloat16 and in float32, and our own dense product in tile
@@ -12,6 +13,7 @@ round measures its bandwidth before and after, a ratio is of one round, and medi
 mode. The ceiling is the ratio of bytes: dense bf16 over the packed matrix as it lies in memory.
 Masks: ``random``; ``exact``, the same count in every row; ``real``, by magnitude of a linear of the
 model ``--model``, repeated to the shape (such masks are skewed by rows and columns).
+int4 values have a scale for every group of 64 columns, ``int4/128`` and ``int8/64`` say another.
 """
 
 from __future__ import annotations
@@ -74,9 +76,19 @@ def raw(weight: NDArray[np.float32], kind: str) -> NDArray[Any]:
         return (weight.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
     if kind == "fp16":
         return weight.astype(np.float16).view(np.uint16)
-    if kind == "int8":
+    if kind.startswith("int8"):
         return np.clip(np.round(weight * 32), -127, 127).astype(np.int8)
+    if kind.startswith("int4"):
+        return np.clip(np.round(weight * 3), -8, 7).astype(np.int8)
     return weight
+
+
+def scales_of(kind: str, shape: tuple[int, int]) -> NDArray[Any] | None:
+    """Scales of whole numbers: 1/32, a row's or as bfloat16 those of its groups of columns."""
+    name, _, group = kind.partition("/")
+    if name == "int4" or group:
+        return np.full((shape[0], -(-shape[1] // int(group or 64))), 0x3D00, np.uint16)
+    return np.full(shape[0], 1 / 32, np.float32) if name == "int8" else None
 
 
 def our_case(name: str, tiles: Tiles, x: torch.Tensor, made: float = 0.0) -> Case:
@@ -124,11 +136,10 @@ def cases_of(shape: tuple[int, int], batch: int, kinds: list[str], masks: list[s
     weight = rng.standard_normal(shape, dtype=np.float32)
     x = torch.randn(batch, shape[1]).to(torch.bfloat16)
     dense = torch.from_numpy(weight)
-    ones = np.full(shape[0], 1 / 32, np.float32)
     found = [torch_case("torch bf16", dense.bfloat16(), x), torch_case("torch fp32", dense, x)]
     found += [our_case(f"dense {kind}", Tiles.from_dense(
-        raw(weight, kind), kind, ones if kind == "int8" else None), x)
-        for kind in ("bf16", "int8", *(["fp32"] if "fp32" in kinds else []))]
+        raw(weight, kind), kind.partition("/")[0], scales_of(kind, shape)), x)
+        for kind in dict.fromkeys(("bf16", "int8", *kinds))]
     for how in masks:
         for sparsity in SPARSITIES:
             bitmap = kernels.pack_mask(mask_of(how, shape, sparsity, rng, model))
@@ -136,8 +147,8 @@ def cases_of(shape: tuple[int, int], batch: int, kinds: list[str], masks: list[s
             for kind in kinds:
                 values = kernels.pack_values(raw(weight, kind), bitmap)
                 begin = time.perf_counter()
-                tiles = Tiles.from_rows(values, kind, bitmap, offsets,
-                                        ones if kind == "int8" else None, shape[1])
+                tiles = Tiles.from_rows(values, kind.partition("/")[0], bitmap, offsets,
+                                        scales_of(kind, shape), shape[1])
                 made = time.perf_counter() - begin
                 found.append(our_case(f"{kind} {sparsity:.0%} {how}", tiles, x, made))
     return found

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_matvec import raw
+from bench_matvec import raw, scales_of
 
 from neurosparse import kernels
 from neurosparse.tiles import Tiles
@@ -35,9 +35,9 @@ def packed(shape: tuple[int, int], kind: str, sparsity: float) -> Tiles:
     rng = np.random.default_rng(0)
     weight = rng.standard_normal(shape, dtype=np.float32)
     bitmap = kernels.pack_mask(rng.random(shape) >= sparsity)
-    scales = np.full(shape[0], 1 / 32, np.float32) if kind == "int8" else None
     values = kernels.pack_values(raw(weight, kind), bitmap)
-    return Tiles.from_rows(values, kind, bitmap, kernels.row_offsets(bitmap), scales, shape[1])
+    return Tiles.from_rows(values, kind.partition("/")[0], bitmap, kernels.row_offsets(bitmap),
+                           scales_of(kind, shape), shape[1])
 
 
 def least(call: Callable[[], object], calls: int, repeats: int) -> float:
@@ -85,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.
                                      RawDescriptionHelpFormatter)
     parser.add_argument("--levels", nargs="+", default=list(kernels.levels()[-3:]))
+    parser.add_argument("--kinds", nargs="+", default=["bf16", "int8", "int4", "fp32"])
     parser.add_argument("--json", help="also write the figures here")
     options = parser.parse_args()
     threads = kernels.threads()
@@ -93,17 +94,17 @@ def main() -> None:
     print("ns a mask of 64 weights, one thread, from cache")
     for level in options.levels:
         with kernels.using(level):
-            for kind in ("bf16", "int8", "fp32"):
+            for kind in options.kinds:
                 row = {f"{sparsity:.0%}, batch {batch}": instructions(kind, sparsity, batch)
                        for batch, sparsity in ((1, 0.5), (1, 0.7), (1, 0.8), (4, 0.7), (8, 0.7))}
                 record["instructions"].append({"level": level, "kind": kind, **row})
-                print(f"{level:12} {kind:5}", *(f"{name}: {ns:.2f};" for name, ns in row.items()),
+                print(f"{level:12} {kind:8}", *(f"{name}: {ns:.2f};" for name, ns in row.items()),
                       flush=True)
     kernels.set_threads(threads)
     torch.set_num_threads(threads)
     print(f"\n512 rows of x, {threads} threads, GF/s")
     for shape in SHAPES:
-        for kind in ("bf16", "int8"):
+        for kind in (kind for kind in options.kinds if kind != "fp32"):
             if (found := many_rows(shape, kind)) is not None:
                 ours, dense = found
                 record["many rows"].append({"shape": shape, "kind": kind, "ours": ours,

@@ -4,9 +4,9 @@
 
 Takes a packed model (bf16 values), writes it out dense in float32, and rounds the kept weights of
 all blocks to nearest, or by their inputs (GPTQ under the mask, 16 calibration windows). int8 has
-one scale a row and is stored: the folder is saved, loaded, and compared number by number. int4 has
-one fp16 scale for every 64 columns; its bytes are counted, since the format has no int4. Bytes are
-of the packed matrices: bitmap, values and scales. Perplexity on report windows of the protocol.
+one scale a row, int4 one for every group of columns. Each is stored: the folder is saved, loaded,
+and compared entry by entry. Bytes are of the packed matrices (bitmap, values and scales) and of the
+file of weights. Perplexity on report windows of the protocol.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from neurosparse.models import find_targets, get_weight, load_tokenizer, set_wei
 from neurosparse.pruning import round_model, round_weight
 
 ROWS = (("bf16", 16, None, False), ("int8, to nearest", 8, None, False),
-        ("int8, GPTQ", 8, None, True), ("int4 group 64, to nearest", 4, 64, False),
-        ("int4 group 64, GPTQ", 4, 64, True))
+        ("int8, GPTQ", 8, None, True),
+        *((f"int4 group {group}, {'GPTQ' if known else 'to nearest'}", 4, group, known)
+          for group in (64, 128, 32) for known in (False, True)))
+KINDS = {16: "bf16", 8: "int8", 4: "int4"}
 
 
 def dense_copy(folder: str) -> Any:
@@ -46,17 +48,14 @@ def round_to_nearest(model: Any, bits: int, group: int | None) -> None:
 def count_bytes(shapes: dict[str, tuple[int, int]], kept: dict[str, int], bits: int,
                 group: int | None) -> int:
     """Bytes of all packed matrices with their masks as they came."""
-    if group is None:
-        values = "bf16" if bits == 16 else "int8"
-        return sum(ns.sparse.packed_bytes(*shapes[name], kept[name], values) for name in shapes)
-    return sum(rows * 8 * -(-cols // 64) + -(-kept[name] * bits // 8) + 2 * rows * -(-cols // group)
-               for name, (rows, cols) in shapes.items())
+    return sum(ns.sparse.packed_bytes(*shapes[name], kept[name], KINDS[bits], group)
+               for name in shapes)
 
 
-def stored(model: Any) -> dict[str, Any]:
-    """Save as int8, load, and compare every number; bytes of the weights file."""
+def stored(model: Any, bits: int, group: int | None) -> dict[str, Any]:
+    """Save, load, and compare every entry; bytes of the weights file."""
     with tempfile.TemporaryDirectory() as folder:
-        ns.sparse.save(model, Path(folder) / "m", values="int8")
+        ns.sparse.save(model, Path(folder) / "m", values=KINDS[bits], group_size=group)
         again = ns.sparse.load(Path(folder) / "m")
         same = all(torch.equal(again.get_submodule(target.name).to_dense(),
                                get_weight(model, target)) for target in find_targets(model))
@@ -96,12 +95,13 @@ def main() -> None:
         row = {"perplexity": found.value, "stderr": found.stderr, "nats_more": mean,
                "nats_more_stderr": error, "packed_bytes": count_bytes(shapes, kept, bits, group),
                "seconds_to_round": seconds, "notes": notes, "nll": found.nll.tolist()}
-        if bits == 8:
-            row |= stored(model)
+        row |= stored(model, bits, group)
         table["rows"][name] = row
         write_json(arguments.json, table)
+        sizes = f"{row['packed_bytes'] / 1e6:7.2f} MB, file {row['weights_file'] / 1e6:7.2f} MB"
         print(f"{name:<28}{found.value:9.3f} +- {found.stderr:.3f}   {mean:+.4f} +- {error:.4f} "
-              f"nats   {row['packed_bytes'] / 1e6:7.2f} MB   {seconds:6.1f} s", flush=True)
+              f"nats   {sizes}, {'exact' if row['exact'] else 'NOT EXACT'}   {seconds:6.1f} s",
+              flush=True)
 
 
 if __name__ == "__main__":

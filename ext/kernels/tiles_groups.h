@@ -1,7 +1,7 @@
 /* int8 and int4 values with a scale for every group of columns, LANES weights at a time, in float32
  * with x unrounded. Sums are of one group; its scales are met when it ends. */
 
-enum { PIECES = NS_TILE_ROWS / LANES, GROUP_SUMS = 4 * PIECES, GROUP_BATCH = 2 };
+enum { PIECES = NS_TILE_ROWS / LANES, GROUP_SUMS = 4 * PIECES, GROUP_BATCH = LANES / 4 };
 
 /* The values of an int4 byte's half, times 16. */
 INLINE __m128i half_bytes(__m128i bytes, const int upper) {
@@ -84,12 +84,23 @@ INLINE void walk_scaled(const ns_tiles *t, int64_t g, const float *x, int64_t st
     }
 }
 
+#define SCALED(batch)                                              \
+    if (nibbles) walk_scaled(t, g, x, stride, batch, 1, sums);     \
+    else walk_scaled(t, g, x, stride, batch, 0, sums)
+
 static void group_scaled(const ns_tiles *t, int64_t g, const float *x, int64_t stride, int batch,
                          float (*sums)[NS_TILE_ROWS]) {
-    for (int b = 0; b < batch; b += GROUP_BATCH, x += GROUP_BATCH * stride) {
-        if (t->kind == NS_INT4 && b + 1 < batch) walk_scaled(t, g, x, stride, 2, 1, sums + b);
-        else if (t->kind == NS_INT4) walk_scaled(t, g, x, stride, 1, 1, sums + b);
-        else if (b + 1 < batch) walk_scaled(t, g, x, stride, 2, 0, sums + b);
-        else walk_scaled(t, g, x, stride, 1, 0, sums + b);
+    const int nibbles = t->kind == NS_INT4;
+    while (batch > 0) {
+        int some = batch < GROUP_BATCH ? batch & 3 : GROUP_BATCH;
+        if (some == 3) some = 2;
+        switch (some) {
+        case 1: SCALED(1); break;
+        case 2: SCALED(2); break;
+        default: SCALED(GROUP_BATCH); break;
+        }
+        batch -= some;
+        x += some * stride;
+        sums += some;
     }
 }

@@ -22,6 +22,10 @@ def command(
     group: Annotated[int | None, typer.Option(
         help="Columns that share a scale: 32, 64, 128 or 256. int4: 64; int8: the whole row.",
         show_default=False)] = None,
+    rounding: Annotated[str, typer.Option(
+        help="nearest; or gptq: by the inputs of calibration text (int8, int4).")] = "nearest",
+    calibration: of.Calibration = None, windows: of.Windows = 16,
+    window_length: of.WindowLength = 512,
     vocabulary: Annotated[str, typer.Option(
         help="Embedding and head: int8, dense, or auto (int8 where the values are).")] = "auto",
     out: Annotated[str, typer.Option(help="Folder of the packed model.")] = "packed",
@@ -38,12 +42,13 @@ def command(
     progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """Store a pruned model small: a bitmap and the weights that stayed."""
-    from neurosparse.pipeline import pack_step
+    from neurosparse.pipeline import Rounding, pack_step
 
+    how = Rounding(rounding, calibration, windows, window_length)
     with shown(progress) as see:
         found = pack_step(model, out, values=values, dtype=dtype, stream=stream,
                           max_shard_bytes=max_shard, overwrite=overwrite, write=not dry_run,
-                          vocabulary=vocabulary, group_size=group, progress=see)
+                          vocabulary=vocabulary, group_size=group, rounding=how, progress=see)
     if as_json:
         print_json(found.as_dict())
         return

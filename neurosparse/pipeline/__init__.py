@@ -9,6 +9,7 @@ from neurosparse.pipeline.opening import Opened, open_model
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack_step import PackReport, pack_step
 from neurosparse.pipeline.plan import Plan, plan
+from neurosparse.pipeline.rounding import Rounding
 from neurosparse.pipeline.search_run import SearchOptions, search_run
 from neurosparse.pipeline.steps import (
     StepOptions,
@@ -32,6 +33,7 @@ __all__ = [
     "Opened",
     "PackReport",
     "Plan",
+    "Rounding",
     "SearchOptions",
     "StepOptions",
     "StructuredOptions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from neurosparse.files import size_of
 from neurosparse.models import find_blocks, find_targets, get_weight
 from neurosparse.models.streaming import opened
 from neurosparse.pipeline.opening import Opened, open_model
+from neurosparse.pipeline.rounding import Rounded, Rounding, round_by_inputs
 from neurosparse.pipeline.values import convert_values
 from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
@@ -77,7 +78,7 @@ def pack_step(
     model: str, out: str | Path, *, values: str = "bf16", dtype: str = "auto",
     stream: bool = False, max_shard_bytes: float = 5e9, overwrite: bool = False,
     write: bool = True, vocabulary: str = "auto", group_size: int | None = None,
-    progress: Progress = silent,
+    rounding: Rounding | None = None, progress: Progress = silent,
 ) -> PackReport:
     """Pack a model that was pruned, or store a packed one with another kind of values.
 
@@ -104,6 +105,8 @@ def pack_step(
         values.
     group_size
         Columns that share a scale, as for ``sparse.pack``.
+    rounding
+        How weights become whole numbers; each to the nearest by default.
 
     Raises
     ------
@@ -113,7 +116,8 @@ def pack_step(
     NeurosparseError
         As ``models.load``, ``sparse.load`` and ``sparse.save``.
     """
-    group_size = find_group(values, group_size)
+    group_size, how = find_group(values, group_size), rounding or Rounding()
+    how.check(values, stream=stream)
     target = Path(out)
     if write and target.exists() and not overwrite and (target.is_file() or any(target.iterdir())):
         raise InputError("pack", found=f"results in {out}", expected="a new or empty folder",
@@ -123,9 +127,13 @@ def pack_step(
                          expected="a dense folder")
     record = RunRecord("pack", arguments={"model": model, "values": values, "dtype": dtype,
                                           "stream": stream, "max_shard_bytes": max_shard_bytes,
-                                          "vocabulary": vocabulary, "group_size": group_size})
+                                          "vocabulary": vocabulary, "group_size": group_size,
+                                          "rounding": asdict(how)})
+    if how.how != "nearest":
+        dtype = "float32"  # whole numbers times scales are exact in nothing narrower
     with record.timed("load"):
-        source = open_model(model, dtype="auto" if is_packed(model) else dtype, stream=stream)
+        keeps = is_packed(model) and how.how == "nearest"
+        source = open_model(model, dtype="auto" if keeps else dtype, stream=stream)
     with record.timed("count"):
         words = vocabulary_of(vocabulary, values, source.model)
         counted = _counted(source, values, group_size, str(out), words)
@@ -137,9 +145,14 @@ def pack_step(
                  "allocate and prune.")
     if not write:
         return counted
+    done = None
+    if how.how != "nearest":
+        with record.timed("round"):
+            done = round_by_inputs(source, values, group_size, how, progress=progress)
+        counted = replace(counted, notes=(*counted.notes, *done.notes))
     with record.timed("pack"):
-        written = _write(source, target, values, group_size, words or "dense", max_shard_bytes,
-                         progress)
+        written = _write(source, done, target, values, group_size, words or "dense",
+                         max_shard_bytes, progress)
     record.results = {**counted.as_dict(), "packed": written["packed"],
                       "dense": written["packed_dense"], "rest": written["dense"]}
     record.write(target / "run.json")
@@ -147,10 +160,11 @@ def pack_step(
     return PackReport(**found)
 
 
-def _write(source: Opened, target: Path, values: str, group_size: int | None, vocabulary: str,
-           max_shard_bytes: float, progress: Progress) -> dict[str, int]:
-    model = source.model
-    if source.packed:
+def _write(source: Opened, done: Rounded | None, target: Path, values: str,
+           group_size: int | None, vocabulary: str, max_shard_bytes: float, progress: Progress
+           ) -> dict[str, int]:
+    model = source.model if done is None else done.model
+    if source.packed and done is None:
         convert_values(model, values, group_size=group_size, progress=progress)
     budget = Path(source.name) / "budget.json"
 
@@ -160,7 +174,8 @@ def _write(source: Opened, target: Path, values: str, group_size: int | None, vo
     return save(model, target, values=values, tokenizer=source.tokenizer,
                 budget=budget if budget.is_file() else None, max_shard_bytes=max_shard_bytes,
                 open_block=open_block, vocabulary=vocabulary, group_size=group_size,
-                progress=progress)
+                progress=progress, masks=None if done is None else done.masks,
+                targets=None if done is None else done.targets)
 
 
 def _counted(source: Opened, values: str, group: int | None, out: str, words: str | None

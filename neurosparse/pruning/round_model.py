@@ -49,6 +49,7 @@ def round_model(
     bits: int = 8,
     group: int | None = None,
     masks: Masks | None = None,
+    targets: Sequence[Target] | None = None,
     damping: float = 0.01,
     batch_size: int = 8,
     store: str = "memory",
@@ -76,6 +77,8 @@ def round_model(
     masks
         Bool tensors (out, in) by target name: the entries that are there; by default those that
         are not zero. Entries outside stay, or become, zero.
+    targets
+        What is rounded; by default all targets of the blocks.
     batch_size, store, folder, dtype, keeper
         As for ``prune``.
 
@@ -92,7 +95,7 @@ def round_model(
         A weight is NaN or infinite, or the model has no decoder blocks.
     """
     wish = _Wish(bits, group, damping, masks or {})
-    targets = find_targets(model)
+    targets = find_targets(model) if targets is None else targets
     _check(wish, targets)
     walk = BlockWalk(model, tokens, batch_size=batch_size, store=store, folder=folder,
                      dtype=dtype)
