@@ -10,7 +10,7 @@ import torch
 from neurosparse import kernels
 from neurosparse.errors import InputError
 from neurosparse.measure import dense_twin
-from neurosparse.models import Target, find_targets
+from neurosparse.models import Target, find_targets, get_weight
 from neurosparse.pipeline.opening import Opened
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.texts import gather
@@ -79,7 +79,7 @@ class Rounded:
 
     model: Any
     masks: dict[str, torch.Tensor]
-    targets: list[Target] | None
+    targets: list[Target]
     notes: list[str]
 
 
@@ -98,21 +98,19 @@ def round_by_inputs(source: Opened, values: str, group: int | None, rounding: Ro
     options = StepOptions(source.name, rounding.calibration, rounding.windows,
                           rounding.window_length)
     texts = gather(options.full(), source.tokenizer)
-    model, masks, targets = source.model, {}, None
+    masks: dict[str, torch.Tensor] = {}
     if source.packed:
-        paths = tuple(name for name, module in model.named_modules()
-                      if isinstance(module, (SparseLinear, SparseExperts)))
-        masks = _masks(model)
-        model = dense_twin(model, dtype=torch.float32)
+        packed = {name: module for name, module in source.model.named_modules()
+                  if isinstance(module, (SparseLinear, SparseExperts))}
+        masks = {name: torch.from_numpy(kernels.unpack_mask(module.bitmap.numpy(), module.cols))
+                 for name, module in packed.items() if isinstance(module, SparseLinear)}
+        model = dense_twin(source.model, dtype=torch.float32)
         targets = [target for target in find_targets(model)
-                   if target.name in paths or target.name.startswith(
-                       tuple(f"{path}." for path in paths))]
+                   if target.name in packed or target.name.rpartition(".")[0] in packed]
+    else:
+        model, targets = source.model, find_targets(source.model)
+    for target in targets:  # a weight that becomes zero stays one that was kept
+        masks.setdefault(target.name, get_weight(model, target) != 0)
     report = round_model(model, texts.calibration, bits=4 if values == "int4" else 8, group=group,
                          masks=masks, targets=targets, progress=progress)
     return Rounded(model, masks, targets, [*texts.notes, *report.notes])
-
-
-def _masks(model: Any) -> dict[str, torch.Tensor]:
-    """Bits of the packed linears; of experts stays what is not zero."""
-    return {name: torch.from_numpy(kernels.unpack_mask(module.bitmap.numpy(), module.cols))
-            for name, module in model.named_modules() if isinstance(module, SparseLinear)}

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from neurosparse import kernels
 from neurosparse.errors import InputError, ModelError
 from neurosparse.models import Blocks, Target, find_blocks, find_targets
 from neurosparse.progress import Progress, silent
@@ -94,8 +95,7 @@ def save(
     blocks = find_blocks(model)
     before = _packed_before(model, values)
     if before and group_size is None:
-        told_before = getattr(getattr(model, "config", None), "quantization_config", None)
-        group_size = getattr(told_before, "group", None)
+        group_size = _group_before(model, before)
     everything = [] if before else find_targets(model)
     chosen = everything if targets is None else list(targets)
     _check_masks(masks or {}, chosen)
@@ -213,6 +213,19 @@ def _packed_before(model: nn.Module, values: str) -> dict[str, PackedRows]:
             raise InputError("save", found=f"{name}, packed with {kind} values",
                              expected=f"values={values!r}", mend=f"Save with values={kind!r}.")
     return found
+
+
+def _group_before(model: nn.Module, before: dict[str, PackedRows]) -> int | None:
+    """Columns that share a scale in all of the modules: as the configuration says, if that is so.
+
+    One group that is a whole row may be of any size that holds it.
+    """
+    told = getattr(getattr(model, "config", None), "quantization_config", None)
+    for group in (getattr(told, "group", None), None, *kernels.GROUPS):
+        if all(module.packed().has_groups(group) for module in before.values()):
+            return group
+    raise InputError("save", found="packed matrices with groups of several sizes",
+                     expected="one size of groups in a folder")
 
 
 def _check_masks(masks: Masks, targets: Sequence[Target]) -> None:

@@ -84,10 +84,55 @@ def test_pack_changes_the_kind_of_values(values: str, place: Path) -> None:
     assert back.code == 0 and ("as coarse as before" in back.out) == (values == "int8")
 
 
+@pytest.mark.parametrize("source", ["packed", "pruned"])
+def test_pack_stores_four_bits_with_scales_of_groups(source: str, place: Path) -> None:
+    out = place / f"int4-{source}"
+    done = run("pack", place / source, "--out", out, "--values", "int4", "--group", 32, "--json")
+    assert done.code == 0, done.err
+    assert done.json["group_size"] == 32 and done.json["packed"] < 0.25 * done.json["dense"]
+    new, old = ns.sparse.load(out), ns.sparse.load(place / "packed")
+    layer = new.get_submodule("model.layers.0.mlp.up_proj")
+    assert torch.equal(layer.bitmap, old.get_submodule("model.layers.0.mlp.up_proj").bitmap)
+    assert layer.packed().has_groups(32) and layer.packed().kind.name == "int4"
+    assert float((weights(new) - weights(old)).abs().max() / weights(old).abs().max()) < 0.2
+    said = run("pack", out, "--out", place / "back", "--values", "int8", "--overwrite").out
+    assert "the values were int4" in said
+    text = run("generate", out, "--prompt", "w1 w2 w3", "--max-new-tokens", 4, "--json")
+    assert text.code == 0 and text.json["prompt_tokens"] == 3
+
+
+@pytest.mark.parametrize(("source", "values"), [("packed", "int4"), ("pruned", "int4"),
+                                                ("packed", "int8")])
+def test_pack_rounds_by_inputs_and_keeps_the_mask(source: str, values: str, place: Path) -> None:
+    (place / "text.txt").write_text(tiny_text())
+    more = ["--values", values, "--calibration", place / "text.txt", "--windows", 4,
+            "--window-length", 32, "--overwrite", "--out"]
+    near, known = place / f"near-{values}", place / f"known-{values}"
+    assert run("pack", place / source, *more, near).code == 0
+    done = run("pack", place / source, *more, known, "--rounding", "gptq")
+    assert done.code == 0, done.err
+    tokens = torch.randint(3, 60, (4, 32), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        was, simple, better = (ns.sparse.load(path)(tokens).logits
+                               for path in (place / "packed", near, known))
+    assert (better - was).norm() < (simple - was).norm()
+    bits = [ns.sparse.load(path).get_submodule("model.layers.1.mlp.up_proj").bitmap
+            for path in (place / "packed", known)]
+    assert torch.equal(*bits)
+    record = json.loads((known / "run.json").read_text())
+    assert record["arguments"]["rounding"]["how"] == "gptq"
+
+
 def test_pack_refuses_what_it_cannot_do(place: Path) -> None:
     out = ["--out", place / "no"]
     refused(run("pack", place / "dense", *out), "0.0% of its blocks' weights zero", "Prune")
     refused(run("pack", place / "pruned", *out, "--values", "int3"), "int3", "int8")
+    refused(run("pack", place / "pruned", *out, "--values", "int4", "--group", 48), "48", "128")
+    refused(run("pack", place / "pruned", *out, "--group", 64), "bf16", "int4")
+    refused(run("pack", place / "pruned", *out, "--rounding", "gptq"), "bf16", "int4")
+    refused(run("pack", place / "pruned", *out, "--rounding", "odd"), "odd", "gptq")
+    refused(run("pack", place / "pruned", *out, "--values", "int8", "--rounding", "gptq",
+                "--windows", 0), "0 windows")
     refused(run("pack", place / "pruned", "--out", place / "packed"), "results in", "--overwrite")
     refused(run("pack", place / "pruned", "--out", place / "dense", "--overwrite"), "other things")
     refused(run("pack", place / "packed", *out, "--stream"), "stream", "dense folder")
