@@ -13,6 +13,7 @@ from neurosparse.sparse import SparseLinear
 from neurosparse.sparse.arithmetic import Rows as PackedViews
 from neurosparse.sparse.arithmetic import tile
 from neurosparse.sparse.bits import unpack_bits
+from neurosparse.sparse.kinds import kind_of
 
 
 class PackedRows:
@@ -33,7 +34,7 @@ class PackedMaskedLora(MaskedLora):
     Raises
     ------
     InputError
-        int8 values: an update cannot be merged into rounded weights.
+        int8 or int4 values: an update cannot be merged into rounded weights.
     """
 
     def _get_in_out_features(self, module: nn.Module) -> tuple[int, int]:
@@ -44,7 +45,8 @@ class PackedMaskedLora(MaskedLora):
     def _first_mask(self) -> Tensor:
         base = self._packed()
         if not base.values.is_floating_point():
-            raise InputError("masked LoRA", found="int8 values", expected="bf16, fp16 or fp32",
+            raise InputError("masked LoRA", found=f"{kind_of(base.values).name} values",
+                             expected="bf16, fp16 or fp32",
                              mend="Pack with values='bf16' or 'fp32'.")
         return base.bitmap
 

@@ -65,7 +65,8 @@ def test_unmerging_is_exact_and_adapters_reload(tmp_path: Path) -> None:
     assert torch.equal(load_adapter(_packed(tmp_path / "b"), tmp_path / "adapter")(X).logits, out)
 
 
-def test_int8_values_are_refused(tmp_path: Path) -> None:
-    packed = _packed(tmp_path, "int8")
-    with pytest.raises(InputError, match="int8"):
+@pytest.mark.parametrize("values", ["int8", "int4"])
+def test_whole_numbers_are_refused(values: str, tmp_path: Path) -> None:
+    packed = _packed(tmp_path, values)
+    with pytest.raises(InputError, match=values):
         get_peft_model(packed, lora_config(packed, 4))

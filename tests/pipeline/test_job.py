@@ -119,7 +119,7 @@ def read_tokens_for_search(place: Path, tokenizer: Any) -> tuple[torch.Tensor, t
     return texts.calibration, texts.selection
 
 
-@pytest.mark.parametrize("values", ["fp16", "int8"])
+@pytest.mark.parametrize("values", ["fp16", "int8", "int4"])
 def test_other_values_and_excluded_linears(place: Path, values: str) -> None:
     result = compress(place, values, values=values, exclude=("*.down_proj",), method="magnitude")
     assert len(result.budget.targets) == 18

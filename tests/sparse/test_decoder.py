@@ -68,6 +68,22 @@ def test_logits_are_the_models_own(family: str, packed: bool, level: str, tmp_pa
     assert float(error) < 1e-4, level
 
 
+@pytest.mark.parametrize(("values", "group"), [("int8", None), ("int8", 32), ("int4", 64)])
+def test_whole_numbers_decode_as_the_model_does(values: str, group: int | None, level: str,
+                                                tmp_path: Any) -> None:
+    if level == "twin":
+        pytest.skip("the decoder is compiled")
+    save(model_of("llama"), tmp_path / "packed", values=values, group_size=group)
+    model = load(tmp_path / "packed")
+    decoder, ids = Decoder(model, positions=24), tokens(24)
+    wanted = model(ids).logits[0]
+    found = [decoder.prefill(ids[:, :9])]
+    found += [decoder.step(token).clone() for token in ids[0, 9:].tolist()]
+    error = (torch.stack(found) - wanted[8:]).abs().max() / wanted.abs().max()
+    # The prompt goes through the product of many rows, tokens meet x in steps of 2^-16.
+    assert float(error) < (3e-4 if level == "avx512vbmi2" else 1e-4), level
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_half_models_agree_as_halves_do(family: str) -> None:
     model = model_of(family, torch.bfloat16)

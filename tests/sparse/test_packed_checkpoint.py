@@ -30,22 +30,23 @@ from neurosparse.sparse.headers import read_headers
 from neurosparse.sparse.matrix import quantised
 
 DENSE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32,
-         "int8": torch.bfloat16}
+         "int8": torch.bfloat16, "int4": torch.bfloat16}
 
 
 def as_stored(model: nn.Module, values: str) -> nn.Module:
     """The dense model with every weight rounded as the file rounds it."""
     with torch.no_grad():
-        if values == "int8":
+        whole = values in ("int8", "int4")
+        if whole:
             for target in models.find_targets(model):
                 weight = models.get_weight(model, target)
-                models.set_weight(model, target, unpack(pack(weight, values="int8")))
+                models.set_weight(model, target, unpack(pack(weight, values=values)))
             for name in {id(m.weight): n for n, m in words_of(model).items()}.values():
                 rows = model.get_submodule(name).weight
                 integers, scales = quantised(rows)  # type: ignore[arg-type]
                 rows.copy_(integers.float() * scales[:, None])
-        names = {target.name for target in models.find_targets(model)} if values == "int8" else ()
-        words = words_of(model) if values == "int8" else {}
+        names = {target.name for target in models.find_targets(model)} if whole else ()
+        words = words_of(model) if whole else {}
         for name, parameter in model.named_parameters():
             owner = name.removesuffix(".weight")
             if owner not in names and f"{name}#0" not in names and owner not in words:
@@ -65,7 +66,7 @@ def logits(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     return found
 
 
-@pytest.mark.parametrize("values", ["bf16", "fp32", "int8"])
+@pytest.mark.parametrize("values", ["bf16", "fp32", "int8", "int4"])
 @pytest.mark.parametrize("family", ["llama", "qwen2", "opt", "mixtral"])
 def test_logits_are_those_of_the_dense_model(family: str, values: str, level: str,
                                              tokens: torch.Tensor, tmp_path: Path) -> None:
