@@ -1,12 +1,14 @@
 """Perplexity beside every size: a pruned model in bf16, and rounded to int8 and int4 two ways.
 
     python benchmarks/table_rounding.py out/model [--json docs/measured/rounding.json]
+        [--only "int4 group 64, GPTQ" ...]     other rows stay as the file has them
 
 Takes a packed model (bf16 values), writes it out dense in float32, and rounds the kept weights of
 all blocks to nearest, or by their inputs (GPTQ under the mask, 16 calibration windows). int8 has
 one scale a row, int4 one for every group of columns. Each is stored: the folder is saved, loaded,
 and compared entry by entry. Bytes are of the packed matrices (bitmap, values and scales) and of the
-file of weights. Perplexity on report windows of the protocol.
+file of weights, whose vocabulary is bfloat16 as in the perplexity beside it. Perplexity on report
+windows of the protocol.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import neurosparse as ns
-from neurosparse.files import size_of, write_json
+from neurosparse.files import read_json, size_of, write_json
 from neurosparse.measure import Perplexity, paired_difference, protocol
 from neurosparse.models import find_targets, get_weight, load_tokenizer, set_weight
 from neurosparse.pruning import round_model, round_weight
@@ -55,7 +58,8 @@ def count_bytes(shapes: dict[str, tuple[int, int]], kept: dict[str, int], bits: 
 def stored(model: Any, bits: int, group: int | None) -> dict[str, Any]:
     """Save, load, and compare every entry; bytes of the weights file."""
     with tempfile.TemporaryDirectory() as folder:
-        ns.sparse.save(model, Path(folder) / "m", values=KINDS[bits], group_size=group)
+        ns.sparse.save(model, Path(folder) / "m", values=KINDS[bits], group_size=group,
+                       vocabulary="dense")
         again = ns.sparse.load(Path(folder) / "m")
         same = all(torch.equal(again.get_submodule(target.name).to_dense(),
                                get_weight(model, target)) for target in find_targets(model))
@@ -71,13 +75,19 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=16)
     parser.add_argument("--calibration", type=int, default=16)
     parser.add_argument("--side", default="report", choices=("report", "selection"))
+    parser.add_argument("--only", nargs="+", help="names of rows")
     arguments = parser.parse_args()
     tokenizer = load_tokenizer(arguments.model)
     seen = ns.models.windows(tokenizer, protocol.side("calibration"), length=protocol.WINDOW)
     text = ns.models.windows(tokenizer, protocol.side(arguments.side), length=protocol.WINDOW)
     first: Perplexity | None = None
     table: dict[str, Any] = {"model": arguments.model, "side": arguments.side, "rows": {}}
+    if arguments.only:
+        table = read_json(arguments.json)
+        first = Perplexity(np.array(table["rows"]["bf16"]["nll"]), protocol.WINDOW - 1)
     for name, bits, group, known in ROWS:
+        if arguments.only and name not in arguments.only:
+            continue
         model = dense_copy(arguments.model)
         targets = find_targets(model)
         shapes = {target.name: target.shape for target in targets}

@@ -61,10 +61,11 @@ def round_weight(weight: torch.Tensor, keep: torch.Tensor, gram: torch.Tensor | 
     dropped weight is in SparseGPT.
 
     Scales are of the weight as it comes, over the kept entries of a row, or of a row's group:
-    ``max |w| / 127`` (8 bits), or what ``sparse.groups.group_scales`` chooses (4 bits). With 8 bits
-    the largest entry that shares a scale stays the largest, so that ``sparse.pack(dense,
-    values="int8")`` finds the very same scales and whole numbers again; with 4 bits and a group of
-    ``kernels.GROUPS``, ``values="int4"`` finds numbers whose products are the same.
+    ``max |w| / 127`` (8 bits), or what ``sparse.groups.group_scales`` chooses (4 bits), where an
+    error counts as the diagonal of the Gram matrix says. With 8 bits the largest entry that shares
+    a scale stays the largest, so that ``sparse.pack(dense, values="int8")`` finds the very same
+    scales and whole numbers again; with 4 bits and a group of ``kernels.GROUPS``, ``values="int4"``
+    finds numbers whose products are the same.
 
     Parameters
     ----------
@@ -95,7 +96,8 @@ def round_weight(weight: torch.Tensor, keep: torch.Tensor, gram: torch.Tensor | 
     if bits == 8 and size == columns:
         scales = _row_scales(dense)
     else:
-        scales = group_scales(dense, bits, size).float().to(dense.device)
+        importance = None if gram is None else torch.diagonal(gram)
+        scales = group_scales(dense.cpu(), bits, size, importance).float().to(dense.device)
     grid = _Grid(dense, keep, scales, size, bits)
     note = None
     if gram is None or not dense.numel():

@@ -24,7 +24,8 @@ _BECOMES = (-8.0, -8.5, -9.0, -9.5, -10.0, 7.0, 7.5, 8.0,
 _PART = 1 << 18
 
 
-def group_scales(dense: torch.Tensor, bits: int, group: int) -> torch.Tensor:
+def group_scales(dense: torch.Tensor, bits: int, group: int,
+                 importance: torch.Tensor | None = None) -> torch.Tensor:
     """A scale for every row and group, 0 for a group of zeros.
 
     8 bits: ``max |w| / 127``. 4 bits: of the scales under which the largest entry becomes -8 or 7,
@@ -38,6 +39,8 @@ def group_scales(dense: torch.Tensor, bits: int, group: int) -> torch.Tensor:
         8 or 4.
     group
         Columns that share a scale; the last group of a row may have fewer.
+    importance : tensor of shape (cols,), optional
+        What the squared error of an entry counts, by its column (4 bits).
 
     Returns
     -------
@@ -46,11 +49,13 @@ def group_scales(dense: torch.Tensor, bits: int, group: int) -> torch.Tensor:
     rows, cols = dense.shape
     spans = -(-cols // group)
     scales = torch.zeros(rows, spans, dtype=torch.bfloat16)
+    counts = torch.ones(cols) if importance is None else importance.detach().to("cpu").float()
+    weights = torch.nn.functional.pad(counts, (0, -cols % group)).view(spans, group)
     for first, last in _parts(rows, cols):
         padded = torch.nn.functional.pad(dense[first:last].float(), (0, -cols % group))
         parts = padded.view(last - first, spans, group)
         largest = parts.gather(2, parts.abs().argmax(2, keepdim=True))
-        found = _short(largest.abs() / 127) if bits == 8 else _best(parts, largest)
+        found = _short(largest.abs() / 127) if bits == 8 else _best(parts, largest, weights)
         scales[first:last] = torch.where(largest != 0, found, 0.0)[:, :, 0].to(torch.bfloat16)
     return scales
 
@@ -92,13 +97,14 @@ def spread(scales: torch.Tensor, group: int, cols: int) -> torch.Tensor:
     return scales.float().repeat_interleave(group, dim=1)[:, :cols]
 
 
-def _best(parts: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
+def _best(parts: torch.Tensor, largest: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     found = _short(largest / _BECOMES[0])
     least = torch.full_like(largest, torch.inf)
     size = torch.where(largest != 0, largest.abs(), 1.0)
     for becomes in _BECOMES:
         scale = _short(largest / becomes)
-        error = (parts - nearest(parts, scale, 4) * scale).div_(size).square_().sum(2, keepdim=True)
+        error = (parts - nearest(parts, scale, 4) * scale).div_(size).square_()
+        error = error.mul_(weights).sum(2, keepdim=True)
         better = error < least
         found, least = torch.where(better, scale, found), torch.where(better, error, least)
     return found
