@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from neurosparse import twin, twin_tiles
 from neurosparse._version import __version__
+from neurosparse.check_array import check_array
 from neurosparse.errors import InputError
 from neurosparse.value_groups import GROUPS, group_of
 
@@ -40,6 +41,7 @@ __all__ = [
     "GROUPS",
     "KINDS",
     "build_config",
+    "check_array",
     "expand",
     "expand_float",
     "group_of",
@@ -446,10 +448,9 @@ def halve(masks: Array | None, groups: int, words: int, offsets: Offsets, values
     InputError
         The arrays do not fit each other.
     """
-    halved = np.empty(groups + 1, np.int64)
     if _twin_only:
         return twin_tiles.halve(masks, groups, words, values)
-    operation = "halve int4 values"
+    halved, operation = np.empty(groups + 1, np.int64), "halve int4 values"
     raise_on(_core.halved_offsets(masks, groups, words, halved), operation)
     out = np.empty(int(halved[-1]) + 64, np.int8)
     raise_on(_core.halve(masks, groups, words, offsets, values, halved, out), operation)
@@ -498,28 +499,6 @@ def compiled_decoder(sizes: dict[str, Any], layers: list[dict[str, Any]], head: 
 
 
 # --- what is wrong with an argument: the twin asks always, compiled code only when it refuses ---
-
-
-def check_array(
-    operation: str, name: str, a: Array, dims: int, dtype: Any, shape: tuple[int, ...] | None = None
-) -> None:
-    """Refuse an array of another type, number of dimensions or shape, or not C-contiguous.
-
-    Raises
-    ------
-    InputError
-        It names the operation and the array.
-    """
-    wanted = f"{np.dtype(dtype).name}, {dims} dimensions"
-    if a.dtype != dtype or a.ndim != dims:
-        found = f"{name} {a.dtype.name}{list(a.shape)}"
-        raise InputError(operation, found=found, expected=wanted)
-    if not a.flags.c_contiguous or not a.flags.aligned:
-        found = f"{name} that is not contiguous and aligned"
-        raise InputError(operation, found=found, expected="a C-contiguous array")
-    if shape is not None and a.shape != shape:
-        found = f"{name} of shape {list(a.shape)}"
-        raise InputError(operation, found=found, expected=f"{list(shape)}")
 
 
 def _check_bitmap(operation: str, bitmap: Bitmap, cols: int, rows: int | None = None) -> None:
