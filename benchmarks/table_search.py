@@ -4,12 +4,17 @@ Run: make table-search       (SmolLM2 at 30 %, 100 evaluations on 4 windows of 2
                              where it was stopped)
      python benchmarks/table_search.py --full     20, 30 and 50 %, 430 evaluations
      python benchmarks/table_search.py --show     prints the table from what is there
+     python benchmarks/table_search.py --evaluations 40    a shorter one, whose archives go on
+     python benchmarks/table_search.py --rows llm --seeds 1    rows by name; those of SmolLM2 as a
+                             proposer take as long as all others together
      python benchmarks/table_search.py --quick    few evaluations, to see that it runs
 
-Every row: the best of its evaluations on the *selection* text, then cut (FLAP, least squares, 16
-calibration windows of 512) and reported on the first 16 report windows of docs/protocol.md. Rows
-with 0 evaluations are budgets of rules. ``llm permuted`` sees the blocks in another order,
-``llm blind`` no fitness.
+Every row: the best of its evaluations on the *selection* text (rates of every attention and
+feed-forward map, output weights solved from dense statistics), then cut as the commands do by
+default (FLAP, query heads, least squares, 16 calibration windows of 512) and reported on the first
+16 report windows of docs/protocol.md. Rows with 0 evaluations are budgets of rules. ``llm
+permuted`` sees the parts in another order, ``llm blind`` no fitness; ``ideal answers`` is the same
+dialogue with answers that are always valid and know the measured damage (``ideal_answers.py``).
 """
 
 from __future__ import annotations
@@ -21,34 +26,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ideal_answers import IdealAnswers
 
 import neurosparse as ns
 from neurosparse.budgets import Budget
-from neurosparse.budgets.units import units
 from neurosparse.files import write_json
 from neurosparse.measure import Perplexity, paired_difference, protocol
-from neurosparse.models import LoadedModel
+from neurosparse.models import LoadedModel, products_of
 from neurosparse.pipeline.local_completion import LocalCompletion
 from neurosparse.pipeline.structured_fitness import StructuredFitness
-from neurosparse.pruning.structured import find_groups, prune_structured, structured_scores
-from neurosparse.search import make_proposer, profile_space, search
+from neurosparse.pipeline.structured_rates import rates_by_rule, rates_of_sites
+from neurosparse.pruning.structured import find_groups, make_ladders, prune_structured
+from neurosparse.search import make_proposer, rate_space, search
 
+DIALOGUE = {"proposer": "llm", "population": 8, "at_once": 2, "retries": 1}
+# One configuration an answer and no second question: each costs the model 400 tokens.
+LLM = {**DIALOGUE, "at_once": 1, "retries": 0}
 ROWS: dict[str, dict[str, Any]] = {
-    "uniform": {}, "propagation": {}, "arithmetic predicted": {},
-    "line": {"proposer": "line"}, "random": {"proposer": "random"},
-    "evolution": {"proposer": "evolution"}, "cma": {"proposer": "cma"}, "tpe": {"proposer": "tpe"},
+    "uniform": {}, "propagation": {},
+    "line": {"proposer": "line"}, "evolution": {"proposer": "evolution"},
     "evolution from propagation": {"proposer": "evolution", "start": "propagation"},
-    "llm": {"proposer": "llm"}, "llm permuted": {"proposer": "llm", "permuted": True},
-    "llm blind": {"proposer": "llm", "show_fitness": False},
+    "random": {"proposer": "random"}, "tpe": {"proposer": "tpe"}, "cma": {"proposer": "cma"},
+    "ideal answers": {**DIALOGUE, "ideal": True},
+    "llm": LLM, "llm permuted": {**LLM, "permuted": True},
+    "llm blind": {**LLM, "show_fitness": False},
 }
-RULES = ("uniform", "propagation", "arithmetic predicted")
-METRIC, HEADS = "flap", "groups"
+RULES = ("uniform", "propagation")
+METRIC, HEADS = "flap", "queries"
+ANSWER = 400
+"""Tokens of an answer at most: one configuration of 60 numbers fits."""
 
 
 class Bench:
     """The model, its scores, the texts."""
 
-    def __init__(self, *, windows: int) -> None:
+    def __init__(self, *, windows: int, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.loaded: LoadedModel = ns.models.load("smollm2")
         tokenizer = self.loaded.tokenizer
 
@@ -57,95 +71,115 @@ class Bench:
 
         self.calibration, self.report = cut("calibration", 512, 16), cut("report", 512, 16)
         self.model: Any = self.loaded.model
+        self.dtype = products_of(self.model, "auto")
         self.groups = find_groups(self.model, heads=HEADS)
-        scores = structured_scores(self.model, self.calibration, self.groups, method=METRIC)
+        scores, self.ladders = make_ladders(self.model, self.calibration, self.groups,
+                                            method=METRIC, dtype=self.dtype)
         self.fitness = StructuredFitness(self.model, self.groups, scores,
-                                         cut("selection", 256, windows))
-        self.profile = ns.measure.profile(
-            self.model, cut("calibration", 512, 32),
-            evidence=[ns.measure.PropagationCollector(0.5),
-                      ns.measure.ProgressionCollector(0.5)])
+                                         cut("selection", 256, windows), ladders=self.ladders,
+                                         dtype=self.dtype)
 
     def of_rule(self, rule: str, rate: float) -> Budget:
-        """Budget of a rule, with no evaluation."""
-        name, _, step = rule.partition(" ")
-        return ns.budgets.allocate(self.profile, rate, rule=name,
-                                   **({"step": step} if step else {}))
-
-    def by_block(self, budget: Budget) -> Any:
-        """Mean rates of the blocks."""
-        return units(self.profile).mean(budget.rates)
+        """Budget of a rule, with no evaluation; kept in a file."""
+        path = self.folder / f"{rule}-{rate}.json"
+        if not path.is_file():
+            rates_by_rule(self.model, self.calibration, self.groups, rate, rule, metric=METRIC,
+                          ladders=self.ladders).write(path)
+        return Budget.read(path)
 
     def search(self, row: str, rate: float, seed: int, evaluations: int, archive: Path
                ) -> dict[str, Any]:
         """Best budget of a proposer, and how it went."""
         options = dict(ROWS[row])
-        space = profile_space(self.profile, rate, lower=max(0.0, rate - 0.35),
-                              upper=min(0.95, rate + 0.35))
+        space = rate_space([group.whole for group in self.groups], rate, upper=0.95,
+                           names=[group.name for group in self.groups])
         name, start = options.pop("proposer"), options.pop("start", "uniform")
         if options.pop("permuted", False):
             options["order"] = np.random.default_rng(seed).permutation(len(space)).tolist()
-        if name == "llm":
-            options["complete"] = LocalCompletion(self.loaded, "smollm2", seed=seed)
-        if name != "line":
-            options["start"] = [self.by_block(self.of_rule(start, rate))]
+        if options.pop("ideal", False):
+            options["complete"] = IdealAnswers(space, self.of_rule("propagation", rate),
+                                               self.ladders, seed=seed)
+        elif name == "llm":
+            options["complete"] = LocalCompletion(self.loaded, "smollm2", seed=seed,
+                                                  max_tokens=ANSWER)
+        if name == "line":
+            options["position"] = [group.site.block for group in self.groups]
+        else:
+            options["start"] = [rates_of_sites(self.model, self.groups, self.of_rule(start, rate))]
+        began = time.perf_counter()
         found = search(space, self.fitness, make_proposer(name, space, seed=seed, **options),
                        evaluations, archive=archive)
         return {"budget": found.budget(), "selection": found.value, "record": found.record,
+                "evaluated": len(found.values()), "search_seconds": time.perf_counter() - began,
                 "best_so_far": np.minimum.accumulate(found.values()).tolist()}
 
-    def reported(self, budget: Budget) -> Perplexity:
-        """Cut a fresh model and measure it on the report windows."""
+    def reported(self, budget: Budget) -> tuple[float, Perplexity]:
+        """Fitness of a budget, and the perplexity of a fresh model that is cut by it."""
         model: Any = ns.models.load("smollm2").model
-        prune_structured(model, budget, self.calibration, method=METRIC, heads=HEADS)
-        return ns.measure.perplexity(model, self.report, batch_size=2)
+        prune_structured(model, budget, self.calibration, method=METRIC, heads=HEADS,
+                         dtype=self.dtype)
+        return self.fitness(budget), ns.measure.perplexity(model, self.report, batch_size=2)
 
 
-def run(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+def run(arguments: argparse.Namespace, path: Path, bench: Bench | None = None) -> dict[str, Any]:
     """Measure what is not there yet, writing after every row."""
     table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    bench: Bench | None = None
     for rate in arguments.rates:
         for seed in range(arguments.seeds):
             for row in arguments.rows:
-                key = f"{row}|{rate}|{arguments.evaluations}|{0 if row in RULES else seed}"
+                key = f"{row}|{rate}|0|0" if row in RULES else (
+                    f"{row}|{rate}|{arguments.evaluations}|{seed}")
                 if key in table:
                     continue
-                bench = bench or Bench(windows=arguments.windows)
-                begin = time.perf_counter()
-                if row in RULES:
-                    budget, about = bench.of_rule(row, rate), {"selection": None}
-                else:
-                    archive = Path(arguments.archives) / f"{key.replace('|', '-')}.jsonl"
-                    archive.parent.mkdir(parents=True, exist_ok=True)
-                    about = bench.search(row, rate, seed, arguments.evaluations, archive)
-                    budget = about.pop("budget")
-                spent = time.perf_counter() - begin
-                found = bench.reported(budget)
-                table[key] = {**about, "perplexity": found.value, "nll": found.nll.tolist(),
-                              "predictions": found.predictions, "seconds": round(spent, 1)}
+                bench = bench or Bench(windows=arguments.windows,
+                                       folder=Path(arguments.archives))
+                table[key] = measured(bench, row, rate, seed, arguments.evaluations)
                 write_json(path, table)
-                print(f"{key:<44} {found.value:8.2f}  {spent:.0f} s", flush=True)
+                print(f"{key:<44} {table[key]['perplexity']:8.2f}  "
+                      f"{table[key]['seconds']:.0f} s", flush=True)
     return table
 
 
+def measured(bench: Bench, row: str, rate: float, seed: int, evaluations: int) -> dict[str, Any]:
+    """One row: the search or the rule, and what the report text says of its budget."""
+    begin = time.perf_counter()
+    about: dict[str, Any] = {"evaluated": 0}
+    if row in RULES:
+        budget = bench.of_rule(row, rate)
+    else:
+        # A budget of more evaluations goes on where one of fewer ended.
+        archive = bench.folder / f"{row.replace(' ', '-')}-{rate}-{seed}.jsonl"
+        about = bench.search(row, rate, seed, evaluations, archive)
+        budget = about.pop("budget")
+    spent = time.perf_counter() - begin
+    selection, found = bench.reported(budget)
+    return {"selection": selection, **about, "perplexity": found.value, "nll": found.nll.tolist(),
+            "predictions": found.predictions, "seconds": round(spent, 1)}
+
+
 def show(table: dict[str, Any]) -> None:
-    """Means over seeds, and the paired gap to uniform of the first."""
+    """Means over seeds, and the paired gap to uniform of the first; a rule has one row for all."""
     def of(key: str) -> Perplexity:
         return Perplexity(np.array(table[key]["nll"]), table[key]["predictions"])
 
-    for setting in sorted({tuple(key.split("|")[1:3]) for key in table}):
-        print(f"\n{setting[0]} cut, {setting[1]} evaluations")
-        base = f"uniform|{setting[0]}|{setting[1]}|0"
+    for rate, evaluations in sorted({tuple(key.split("|")[1:3]) for key in table
+                                     if key.split("|")[0] not in RULES}):
+        print(f"\n{rate} cut, {evaluations} evaluations")
+        base = f"uniform|{rate}|0|0"
         for row in ROWS:
-            keys = sorted(k for k in table if k.startswith(f"{row}|{setting[0]}|{setting[1]}|"))
+            start = f"{row}|{rate}|{0 if row in RULES else evaluations}|"
+            keys = sorted(key for key in table if key.startswith(start))
             if not keys:
                 continue
             values = np.array([table[key]["perplexity"] for key in keys])
+            chosen = np.mean([table[key]["selection"] for key in keys])
             mean, error = paired_difference(of(base), of(keys[0])) if base in table else (0.0, 0.0)
-            print(f"  {row:<28} {np.exp(np.log(values).mean()):8.2f}  seeds {len(keys)}, "
-                  f"{values.min():.2f} to {values.max():.2f}; to uniform {mean:+.3f} +- "
-                  f"{error:.3f}")
+            said = (table[keys[0]].get("record") or {}).get("record") or {}
+            print(f"  {row:<28} {np.exp(np.log(values).mean()):8.2f}  selection {chosen:.4f}, "
+                  f"seeds {len(keys)}, {values.min():.2f} to {values.max():.2f}, evaluations "
+                  f"{table[keys[0]]['evaluated']}; to uniform {mean:+.3f} +- {error:.3f}"
+                  + (f"; valid {said['validity']:.0%}, its own {said['accepted']} of "
+                     f"{said['wanted']}" if said else ""))
 
 
 def main() -> None:
@@ -167,7 +201,7 @@ def main() -> None:
         arguments.rates, arguments.evaluations = [0.2, 0.3, 0.5], 430
     if arguments.quick:
         arguments.evaluations, arguments.seeds, arguments.windows = 3, 1, 1
-        arguments.rows = ["uniform", "evolution", "line"]
+        arguments.rows = ["propagation", "line", "ideal answers"]
         arguments.out, arguments.archives = "build/search-quick.json", "build/table-search-quick"
     path = Path(arguments.out)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,9 @@ Run: python benchmarks/table_structured.py [--out FILE]     (about ten minutes o
      python benchmarks/table_structured.py --show           prints the table from what is there
      python benchmarks/table_structured.py --quick          two rows of few windows
 
-docs/protocol.md: 16 calibration windows of 512 tokens, the first 16 report windows, uniform rates,
-float32. Speed: prefill of 512 tokens and decoding in transformers' loop, the cut model and the
-dense one in turns, least time of five.
+docs/protocol.md: 16 calibration windows of 512 tokens, the first 16 report windows, uniform rates
+unless a row names a rule, float32. Speed: prefill of 512 tokens and decoding in transformers'
+loop, the cut model and the dense one in turns, least time of five.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ import neurosparse as ns
 from neurosparse.files import write_json
 from neurosparse.measure import protocol
 from neurosparse.measure.timing import loop_speed
-from neurosparse.pruning.structured import prune_structured
+from neurosparse.pipeline.structured_rates import rates_by_rule
+from neurosparse.pruning.structured import find_groups, prune_structured
 from neurosparse.sparse import TorchLoop
 
-# rate, heads, metric, compensation
-ROWS = [(0.3, "groups", metric, way) for metric, way in (
+# rate, heads, metric, compensation, and a rule where it is not uniform
+ROWS: list[tuple[Any, ...]] = [(0.3, "groups", metric, way) for metric, way in (
     ("flap", "least_squares"), ("wanda-sp", "none"), ("wanda-sp", "bias"),
     ("wanda-sp", "least_squares"), ("flap", "bias"))]
 ROWS += [(0.3, "queries", "flap", "least_squares"), (0.5, "groups", "flap", "least_squares"),
          (0.2, "groups", "flap", "least_squares"), (0.3, "groups", "magnitude", "none"),
          (0.3, "groups", "fisher", "least_squares")]
+ROWS += [(rate, "queries", "flap", "least_squares", "propagation") for rate in (0.2, 0.3, 0.5)]
 
 
 def seconds(model: Any, tokens: torch.Tensor) -> float:
@@ -88,12 +90,14 @@ def measure(table: dict[str, Any], path: Path, *, quick: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if "dense" not in table:
         table["dense"] = _pair(ns.measure.perplexity(dense, report, batch_size=2))
-    for rate, heads, metric, way in ROWS[:2] if quick else ROWS:
-        key = f"{rate}|{heads}|{metric}|{way}"
+    for row in ROWS[:2] if quick else ROWS:
+        rate, heads, metric, way, *named = row
+        rule, key = named[0] if named else "uniform", "|".join(map(str, row))
         if key in table:
             continue
         model: Any = ns.models.load("smollm2").model
-        budget = ns.budgets.allocate(ns.measure.sizes_only(model), rate, rule="uniform")
+        budget = rates_by_rule(model, tokens, find_groups(model, heads=heads), rate, rule,
+                               metric=metric)
         begin = time.perf_counter()
         done = prune_structured(model, budget, tokens, method=metric, compensate=way, heads=heads)
         spent = time.perf_counter() - begin

@@ -33,6 +33,7 @@ from neurosparse.budgets.rules import (
     evidence_for,
 )
 from neurosparse.budgets.search import Found, greatest_sparsity, least_sparsity, sparsity_for_bits
+from neurosparse.budgets.structures import SiteDamage, structure_budget
 
 __all__ = [
     "RULES",
@@ -45,6 +46,7 @@ __all__ = [
     "PredictedStep",
     "Profile",
     "Rule",
+    "SiteDamage",
     "Total",
     "allocate",
     "arithmetic",
@@ -69,4 +71,5 @@ __all__ = [
     "sparsity_for_bits",
     "step_bounds",
     "step_from_damage",
+    "structure_budget",
 ]

@@ -161,7 +161,7 @@ def _marginal(
     inside = np.where(rates < levels[0], logs[0] + first * (rates - levels[0]), inside)
     inside = np.where(rates > levels[-1], logs[-1] + last * (rates - levels[-1]), inside)
     curve = np.exp(inside)
-    hull = _lower_hull(rates, curve)
+    hull = lower_hull(rates, curve)
     x, y = rates[hull], curve[hull]
     slope = np.maximum(np.diff(y) / np.diff(x), np.finfo(float).tiny) / mass
     # A slope belongs to the middle of its piece; the ends of the box take the end slopes.
@@ -171,7 +171,7 @@ def _marginal(
     return np.maximum.accumulate(logs_of), points
 
 
-def _lower_hull(x: Floats, y: Floats) -> list[int]:
+def lower_hull(x: Floats, y: Floats) -> list[int]:
     """Indices of the lower convex hull of points with increasing x (Andrew's chain)."""
     hull: list[int] = []
     for i in range(len(x)):

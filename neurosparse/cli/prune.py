@@ -34,8 +34,8 @@ def command(
         help="Share of the blocks' parameters to cut, in place of a budget.",
         rich_help_panel=_Structured)] = None,
     rule: Annotated[str, typer.Option(
-        help="Rates of the blocks, with --rate: uniform, propagation ... (docs/rules.md).",
-        rich_help_panel=_Structured)] = "uniform",
+        help="Who gives how much, with --rate: propagation, uniform ... (docs/rules.md).",
+        rich_help_panel=_Structured)] = "propagation",
     metric: Annotated[str, typer.Option(
         help="flap, wanda-sp, magnitude, taylor, fisher.", rich_help_panel=_Structured)]
     = "flap",
@@ -48,27 +48,46 @@ def command(
         "--experts", help="Whole experts of a mixture.", rich_help_panel=_Structured)] = False,
     round_to: Annotated[int, typer.Option(
         help="Neurons that stay are a multiple of it.", rich_help_panel=_Structured)] = 1,
+    blocks: Annotated[int, typer.Option(
+        help="Whole blocks to drop first, those of least influence.",
+        rich_help_panel=_Structured)] = 0,
     export: Annotated[str | None, typer.Option(
         help="even: also pad to a shape that stock classes load, in OUT-even.",
         rich_help_panel=_Structured)] = None,
     force: Annotated[bool, typer.Option(
         "--force", help="Take a budget that was made for another model.")] = False,
+    dry_run: Annotated[bool, typer.Option(
+        "--dry-run", help="Say what a structured cut will take.",
+        rich_help_panel=_Structured)] = False,
     progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """Take away what a budget says, and write the packed model; or cut structures out."""
     from neurosparse.errors import InputError
-    from neurosparse.pipeline import StepOptions, StructuredOptions, prune_step, structured_step
+    from neurosparse.pipeline import (
+        StepOptions,
+        StructuredOptions,
+        prune_step,
+        structured_cost,
+        structured_step,
+    )
 
     options = StepOptions(model, calibration, windows, window_length, seed, method, (), dtype,
                           device, batch_size, products=products)
     options.full()
     if structured:
         how = StructuredOptions(rate, budget, rule, metric, compensate, heads, experts, round_to,
-                                export)
+                                export, blocks=blocks)
+        if dry_run:
+            _print_cost(structured_cost(options, how))
+            return
         with shown(progress) as see:
             found = structured_step(options, how, out, force=force, progress=see)
         _print_cut(found, out)
         return
+    if dry_run:
+        raise InputError("prune", found="--dry-run without --structured",
+                         expected="--structured; of masks neurosparse compress says the cost",
+                         mend="neurosparse compress --dry-run")
     if budget is None:
         raise InputError("prune", found="no --budget", expected="a budget file",
                          mend="Make one with neurosparse allocate; or cut with --structured "
@@ -82,9 +101,22 @@ def command(
         print(note)
 
 
+def _print_cost(found: dict[str, Any]) -> None:
+    what = [] if found["to_go"] is None else [
+        f"{found['to_go']:,} of {found['linears']:,} parameters of the blocks' linears"]
+    what += [f"{found['blocks']} blocks"] if found["blocks"] else []
+    print(f"{found['model']}: {' and '.join(what) or 'what the budget says'} are to go")
+    for stage, seconds in found["seconds"].items():
+        print(f"  {stage:<12} about {seconds:8.0f} s")
+    print(f"memory about {found['memory_bytes'] / 1e6:,.0f} MB\nNothing was run or written.")
+
+
 def _print_cut(found: dict[str, Any], out: str) -> None:
-    print(f"{out}: {found['removed']:,} of {found['parameters']:,} parameters are cut, "
-          f"{found['rate']:.4%} of the blocks' linears (asked: {found['asked']:,})")
+    if found["blocks"]:
+        print(f"blocks {', '.join(map(str, found['blocks']))} are dropped")
+    print(f"{out}: {found['parameters_after']:,} of {found['parameters']:,} parameters stay; "
+          f"{found['removed']:,} are cut, {found['rate']:.4%} of the blocks' linears (asked: "
+          f"{found['asked']:,})")
     if found["cut"] is not None:
         print(f"perplexity on {found['report_windows']} report windows: dense "
               f"{found['dense']['perplexity']:.2f} ± {found['dense']['stderr']:.2f}, cut "

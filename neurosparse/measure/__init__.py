@@ -40,6 +40,7 @@ from neurosparse.measure.perplexity import Perplexity, paired_difference, perple
 from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
 from neurosparse.measure.replay import Replay
+from neurosparse.measure.structure_rule import structure_rates
 from neurosparse.measure.timing import GenerationSpeed, generation_speed, loop_speed, python_share
 from neurosparse.measure.turns import Spread, Summary, Turn, summarise
 
@@ -98,6 +99,7 @@ __all__ = [
     "python_share",
     "row_ranks",
     "sizes_only",
+    "structure_rates",
     "summarise",
     "using_threads",
     "write_lm_eval_task",

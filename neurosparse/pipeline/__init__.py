@@ -18,6 +18,7 @@ from neurosparse.pipeline.steps import (
     profile_step_cost,
     prune_step,
 )
+from neurosparse.pipeline.structured_cost import search_cost, structured_cost
 from neurosparse.pipeline.structured_step import StructuredOptions, structured_step
 from neurosparse.pipeline.values import convert_values
 from neurosparse.pipeline.video_eval import video_eval
@@ -52,8 +53,10 @@ __all__ = [
     "profile_step",
     "profile_step_cost",
     "prune_step",
+    "search_cost",
     "search_run",
     "sparsity_for_goal",
+    "structured_cost",
     "structured_step",
     "video_cost",
     "video_eval",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,33 @@ import numpy as np
 import torch
 
 from neurosparse import kernels
-from neurosparse.budgets import allocate, check_sparsity
-from neurosparse.budgets.units import units
+from neurosparse.budgets import check_sparsity
 from neurosparse.errors import InputError
 from neurosparse.files import write_json
-from neurosparse.measure import profile, protocol, sizes_only
-from neurosparse.measure.rule_evidence import evidence_of
-from neurosparse.models import LoadedModel, identity, load, read_documents, windows
+from neurosparse.measure import protocol
+from neurosparse.models import (
+    PRODUCTS,
+    LoadedModel,
+    identity,
+    load,
+    products_of,
+    read_documents,
+    windows,
+)
 from neurosparse.pipeline.local_completion import LocalCompletion
 from neurosparse.pipeline.structured_fitness import MEASURES, StructuredFitness
+from neurosparse.pipeline.structured_rates import rates_by_rule, rates_of_sites
 from neurosparse.progress import Progress, silent
-from neurosparse.pruning.structured import METRICS, find_groups, structured_scores
+from neurosparse.pruning.structured import (
+    METRICS,
+    Group,
+    Ladder,
+    find_groups,
+    has_ladder,
+    make_ladders,
+    structured_scores,
+)
+from neurosparse.pruning.structured.compensate import WAYS
 from neurosparse.records import RunRecord
 from neurosparse.search import (
     PROPOSERS,
@@ -30,11 +47,11 @@ from neurosparse.search import (
     ServerCompletion,
     Space,
     make_proposer,
-    profile_space,
+    rate_space,
     search,
 )
 
-_SPREAD = 0.35
+_MOST = 0.95
 _HOURS = 6 * 3600.0
 
 
@@ -49,18 +66,24 @@ class SearchOptions:
     proposer, evaluations, seed
         One of ``search.PROPOSERS``; distinct configurations at most.
     start
-        Rule whose rates are evaluated first (and around which first populations are drawn).
-    metric, heads, round_to
-        As for ``prune --structured``.
+        Rule whose rates are evaluated first (and around which first populations are drawn); the
+        line begins at uniform ones.
+    metric, heads, round_to, compensate
+        As for ``prune --structured``. Under ``"least_squares"`` configurations are evaluated with
+        their output weights solved from the dense statistics (not with fused experts), else under
+        masks alone.
     measure
         ``"perplexity"`` or ``"kl"`` to the dense model, on the selection text.
     selection, windows, window_length
         Text where the choice is made (the protocol's selection entries by default); its windows.
     calibration_windows
         Of the protocol's calibration side, or of ``calibration``, for the scores.
-    llm, server, temperature, prompts
+    llm, server, temperature, prompts, max_tokens
         For ``llm``: model that is asked (the pruned one itself by default), base URL of a server
-        that knows it, temperature, folder of templates.
+        that knows it, temperature, folder of templates, where an answer is cut.
+    dtype, products, device
+        Of the weights; of the matrix products (``"auto"``: bfloat16 where there are instructions
+        for it, ``"own"``).
 
     Raises
     ------
@@ -73,10 +96,11 @@ class SearchOptions:
     proposer: str = "evolution"
     evaluations: int = 100
     seed: int = 0
-    start: str = "uniform"
+    start: str = "propagation"
     metric: str = "flap"
     heads: str = "queries"
     round_to: int = 1
+    compensate: str = "least_squares"
     measure: str = "perplexity"
     selection: str | None = None
     calibration: str | None = None
@@ -87,19 +111,23 @@ class SearchOptions:
     server: str | None = None
     temperature: float = 0.7
     prompts: str | None = None
+    max_tokens: int = 512
     dtype: str = "float32"
+    products: str = "auto"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_sparsity(self.rate, "search")
-        known = {"proposer": tuple(PROPOSERS), "metric": METRICS, "measure": MEASURES}
+        known = {"proposer": tuple(PROPOSERS), "metric": METRICS, "measure": MEASURES,
+                 "compensate": WAYS, "products": PRODUCTS}
         for name, words in known.items():
             if getattr(self, name) not in words:
                 raise InputError("search", found=f"{name} {getattr(self, name)!r}",
                                  expected="one of " + ", ".join(words))
-        if self.windows < 1 or self.evaluations < 1:
+        if min(self.windows, self.evaluations, self.max_tokens) < 1:
             raise InputError("search", found=f"windows {self.windows}, evaluations "
-                             f"{self.evaluations}", expected="at least 1 of each")
+                             f"{self.evaluations}, max_tokens {self.max_tokens}",
+                             expected="at least 1 of each")
         if self.server is not None and self.llm is None:
             raise InputError("search", found="--server without --llm",
                              expected="the model's name on the server")
@@ -126,18 +154,32 @@ def search_run(options: SearchOptions, out: str | Path, *, progress: Progress = 
         calibration, selection = _texts(options, loaded)
         groups = find_groups(loaded.model, heads=options.heads, round_to=options.round_to)
     with record.timed("scores"):
-        scores = structured_scores(loaded.model, calibration, groups, method=options.metric,
-                                   progress=progress)
-    space, start = _space(options, loaded, calibration)
-    fitness = StructuredFitness(loaded.model, groups, scores, selection, options.measure)
+        dtype = products_of(loaded.model, options.products)
+        ladders: dict[str, Ladder] | None = None
+        if options.compensate == "least_squares" and all(has_ladder(g.site) for g in groups):
+            scores, ladders = make_ladders(loaded.model, calibration, groups, dtype=dtype,
+                                           method=options.metric, progress=progress)
+        else:
+            scores = structured_scores(loaded.model, calibration, groups, method=options.metric,
+                                       progress=progress)
+    space = _space(options, loaded, groups)
+    fitness = StructuredFitness(loaded.model, groups, scores, selection, options.measure,
+                                ladders=ladders, dtype=dtype)
     more: dict[str, Any] = {"complete": _completion(options, loaded),
                             "prompts": options.prompts} if options.proposer == "llm" else {}
-    if options.proposer != "line":  # the line has no start but its own step 0
-        more["start"] = [start]
+    if options.proposer == "line":  # it has no start but its own step 0
+        more["position"] = [group.site.block for group in groups]
+    else:
+        with record.timed("start"):
+            given = rates_by_rule(loaded.model, calibration, groups, options.rate, options.start,
+                                  metric=options.metric, products=options.products,
+                                  ladders=ladders, progress=progress)
+        more["start"] = [rates_of_sites(loaded.model, groups, given)]
     proposer = make_proposer(options.proposer, space, seed=options.seed, **more)
     about = {"metric": options.metric, "heads": options.heads, "round_to": options.round_to,
              "measure": options.measure, "tokens": _digest(selection),
-             "calibration": _digest(calibration), "dtype": options.dtype}
+             "calibration": _digest(calibration), "dtype": options.dtype,
+             "products": str(dtype), "solved": ladders is not None}
     with record.timed("search"):
         found = search(space, fitness, proposer, options.evaluations,
                        archive=folder / "archive.jsonl", about=about, progress=progress)
@@ -167,28 +209,23 @@ def _texts(options: SearchOptions, loaded: LoadedModel) -> tuple[torch.Tensor, t
     return found[0], found[1]
 
 
-def _space(options: SearchOptions, loaded: LoadedModel, calibration: torch.Tensor
-           ) -> tuple[Space, np.ndarray[Any, Any]]:
-    """Rates of the blocks around the mean, and those of the rule to begin with."""
-    needed = evidence_of(options.start, options.rate, {})
-    measured = (profile(loaded.model, calibration, evidence=needed) if needed
-                else sizes_only(loaded.model))
-    measured.model = identity(loaded.model)
-    space = profile_space(measured, options.rate, lower=max(0.0, options.rate - _SPREAD),
-                          upper=min(0.95, options.rate + _SPREAD))
-    given = allocate(measured, options.rate, rule=options.start).rates
-    return space, units(measured).mean(given)
+def _space(options: SearchOptions, loaded: LoadedModel, groups: Sequence[Group]) -> Space:
+    """Rates of every attention and feed-forward map."""
+    return rate_space([group.whole for group in groups], options.rate,
+                      names=[group.name for group in groups], upper=_MOST,
+                      model=identity(loaded.model))
 
 
 def _completion(options: SearchOptions, loaded: LoadedModel) -> Any:
     if options.server is not None:
         assert options.llm is not None
         return ServerCompletion(options.llm, base_url=options.server, seed=options.seed,
-                                temperature=options.temperature)
+                                temperature=options.temperature,
+                                max_tokens=options.max_tokens)
     asked = loaded if options.llm in (None, options.model) else load(
         options.llm or "", dtype=options.dtype, device=options.device)
     local = LocalCompletion(asked, options.llm or options.model, seed=options.seed,
-                            temperature=options.temperature)
+                            temperature=options.temperature, max_tokens=options.max_tokens)
     # It ends by itself, and what it refuses once it refuses again.
     return Patient(local, timeout=_HOURS, retries=0)
 

@@ -9,17 +9,35 @@ from typing import Any
 import torch
 
 from neurosparse import kernels
-from neurosparse.budgets import Budget, allocate, check_budget, check_sparsity
+from neurosparse.budgets import Budget, check_budget, check_sparsity
 from neurosparse.errors import InputError
-from neurosparse.measure import Perplexity, perplexity, profile, protocol, sizes_only
-from neurosparse.measure.rule_evidence import evidence_of
-from neurosparse.models import LoadedModel, identity, load, products_of, windows
+from neurosparse.files import write_whole_folder
+from neurosparse.measure import Perplexity, perplexity, protocol
+from neurosparse.models import (
+    LoadedModel,
+    find_targets,
+    identity,
+    load,
+    products_of,
+    windows,
+)
+from neurosparse.models.quiet import quiet
 from neurosparse.pipeline.steps import StepOptions
+from neurosparse.pipeline.structured_rates import rates_by_rule
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
-from neurosparse.pruning.structured import METRICS, prune_structured
+from neurosparse.pruning.structured import (
+    METRICS,
+    StructuredReport,
+    block_influence,
+    drop_blocks,
+    find_groups,
+    least_influence,
+    prune_structured,
+)
 from neurosparse.records import RunRecord
 from neurosparse.sparse import export_even, save_uneven
+from neurosparse.sparse.uneven import is_uneven
 
 
 @dataclass(frozen=True)
@@ -29,7 +47,8 @@ class StructuredOptions:
     Attributes
     ----------
     rate
-        Share of the parameters of the blocks' linears; or None, where a budget is given.
+        Share of the parameters of the blocks' linears; or None, where a budget is given, or where
+        only whole blocks go.
     budget
         File: rates of linears or blocks, or how many heads and neurons stay.
     rule
@@ -48,16 +67,18 @@ class StructuredOptions:
         ``"even"``: also pad to a shape that stock classes load, beside the cut model.
     report_windows
         Windows of the perplexity before and after; 0 measures none.
+    blocks
+        Whole decoder blocks to drop first, those of least influence; the rate is of what is left.
 
     Raises
     ------
     InputError
-        Neither a rate nor a budget, or both; an unknown word.
+        Neither a rate nor a budget nor blocks, or a rate and a budget; an unknown word.
     """
 
     rate: float | None = None
     budget: str | None = None
-    rule: str = "uniform"
+    rule: str = "propagation"
     metric: str = "flap"
     compensate: str = "least_squares"
     heads: str = "queries"
@@ -65,11 +86,14 @@ class StructuredOptions:
     round_to: int = 1
     export: str | None = None
     report_windows: int = 16
+    blocks: int = 0
 
     def __post_init__(self) -> None:
-        if (self.rate is None) == (self.budget is None):
-            raise InputError("prune --structured", found=f"rate {self.rate}, budget {self.budget}",
-                             expected="one of the two")
+        given = (self.rate is not None) + (self.budget is not None)
+        if given > 1 or self.blocks < 0 or not given + self.blocks:
+            raise InputError("prune --structured", found=f"rate {self.rate}, budget {self.budget}, "
+                             f"blocks {self.blocks}",
+                             expected="one of the two; alone or with them blocks, not negative")
         if self.rate is not None:
             check_sparsity(self.rate, "prune --structured")
         if self.metric not in METRICS or self.export not in (None, "even"):
@@ -105,23 +129,30 @@ def structured_step(options: StepOptions, structured: StructuredOptions, out: st
     dtype = products_of(loaded.model, options.products)
     report = _report_windows(loaded, options, structured.report_windows)
     before = _measured(loaded, report, progress)
-    with record.timed("allocate"):
-        chosen = _budget(loaded, texts.calibration, options, structured, dtype, force, progress)
     total = sum(one.numel() for one in loaded.model.parameters())
-    with record.timed("cut"):
-        done = prune_structured(
-            loaded.model, chosen, texts.calibration, method=structured.metric,
-            compensate=structured.compensate, heads=structured.heads, experts=structured.experts,
-            round_to=structured.round_to, batch_size=options.batch_size, dtype=dtype,
-            progress=progress)
+    gone: list[int] = []
+    if structured.blocks:
+        with record.timed("blocks"):
+            gone = least_influence(block_influence(loaded.model, texts.calibration, dtype=dtype,
+                                                   batch_size=options.batch_size,
+                                                   progress=progress), structured.blocks)
+            drop_blocks(loaded.model, gone)
+    done = StructuredReport(size=sum(target.size for target in find_targets(loaded.model)))
+    if structured.rate is not None or structured.budget is not None:
+        with record.timed("allocate"):
+            chosen = _budget(loaded, texts.calibration, options, structured, force, progress)
+        with record.timed("cut"):
+            done = prune_structured(
+                loaded.model, chosen, texts.calibration, method=structured.metric,
+                compensate=structured.compensate, heads=structured.heads,
+                experts=structured.experts, round_to=structured.round_to,
+                batch_size=options.batch_size, dtype=dtype, progress=progress)
     after = _measured(loaded, report, progress)
     with record.timed("save"):
-        save_uneven(loaded.model, folder, tokenizer=loaded.tokenizer)
-        if structured.export == "even":
-            export_even(loaded.model, folder.with_name(folder.name + "-even"),
-                        tokenizer=loaded.tokenizer)
+        _save(loaded, folder, structured.export)
     record.results = {
         "parameters": total, "removed": done.removed, "asked": done.asked, "rate": done.rate,
+        "blocks": gone, "parameters_after": sum(one.numel() for one in loaded.model.parameters()),
         "sites": {name: {"before": site.before, "after": site.after}
                   for name, site in done.sites.items()},
         "notes": done.notes, "dense": _pair(before), "cut": _pair(after),
@@ -130,19 +161,32 @@ def structured_step(options: StepOptions, structured: StructuredOptions, out: st
     return record.results
 
 
+def _save(loaded: LoadedModel, folder: Path, export: str | None) -> None:
+    """Uneven; a model that lost whole blocks alone is one of its class."""
+    if is_uneven(loaded.model):
+        save_uneven(loaded.model, folder, tokenizer=loaded.tokenizer)
+        if export == "even":
+            export_even(loaded.model, folder.with_name(folder.name + "-even"),
+                        tokenizer=loaded.tokenizer)
+        return
+    with quiet(), write_whole_folder(folder) as beside:
+        model: Any = loaded.model
+        model.save_pretrained(beside)
+        loaded.tokenizer.save_pretrained(beside)
+
+
 def _budget(loaded: LoadedModel, tokens: torch.Tensor, options: StepOptions,
-            structured: StructuredOptions, dtype: torch.dtype | None, force: bool,
-            progress: Progress) -> Budget:
+            structured: StructuredOptions, force: bool, progress: Progress) -> Budget:
     if structured.budget is not None:
         found = Budget.read(structured.budget)
         check_budget(found, model=identity(loaded.model), force=force)
         return found
     assert structured.rate is not None
-    needed = evidence_of(structured.rule, structured.rate, {}, products=options.products)
-    measured = (profile(loaded.model, tokens, evidence=needed, dtype=dtype,
-                        batch_size=options.batch_size, progress=progress) if needed
-                else sizes_only(loaded.model))
-    return allocate(measured, structured.rate, rule=structured.rule)
+    groups = find_groups(loaded.model, heads=structured.heads, experts=structured.experts,
+                         round_to=structured.round_to)
+    return rates_by_rule(loaded.model, tokens, groups, structured.rate, structured.rule,
+                         metric=structured.metric, products=options.products,
+                         batch_size=options.batch_size, progress=progress)
 
 
 def _report_windows(loaded: LoadedModel, options: StepOptions, count: int) -> torch.Tensor | None:

@@ -63,6 +63,10 @@ class Dialogue:
             form = (f'Answer with one JSON object and nothing else: {{"configurations": [[...], '
                     f"...]}} with {left} list{'s' if left > 1 else ''} of {len(space)} numbers "
                     "each, at most 3 decimals.")
+            # A completion with a seed would answer the same question in the same words.
+            at = len(known) + len(found)
+            form += f" In the search they have the number{'s' if left > 1 else ''} {at + 1}" + (
+                f" to {at + left}." if left > 1 else ".")
             return self.prompts.fill(prompt, {**fields, "count": left, "format": form})
 
         self._until(question, read)

@@ -16,7 +16,7 @@ import neurosparse as ns
 from neurosparse.models import find_targets, get_weight
 from neurosparse.pipeline.local_completion import LocalCompletion
 from neurosparse.pipeline.structured_fitness import StructuredFitness
-from neurosparse.pruning.structured import find_groups, structured_scores
+from neurosparse.pruning.structured import find_groups, make_ladders, structured_scores
 
 
 @pytest.fixture
@@ -58,8 +58,57 @@ def test_cut_reloads_and_generates(place: Path) -> None:
     refused(run(*_cut(place, "--rate", "0.3")), "exists")
 
 
+def test_whole_blocks_alone_load_in_the_stock_class(place: Path) -> None:
+    done = run(*_cut(place, "--blocks", "1"))
+    assert done.code == 0, done.err
+    record = json.loads((place / "cut" / "run.json").read_text())["results"]
+    small = AutoModelForCausalLM.from_pretrained(place / "cut")
+    assert len(small.model.layers) == 2 and len(record["blocks"]) == 1
+    assert f"blocks {record['blocks'][0]} are dropped" in done.out
+    left = sum(p.numel() for p in small.parameters())
+    assert left == record["parameters_after"] < record["parameters"]
+
+
+def test_blocks_and_then_a_rate_of_what_is_left(place: Path) -> None:
+    done = run(*_cut(place, "--blocks", "1", "--rate", "0.3"))
+    assert done.code == 0, done.err
+    record = json.loads((place / "cut" / "run.json").read_text())["results"]
+    assert record["rate"] == pytest.approx(0.3, abs=0.02) and record["removed"] > 0
+    ns.register()
+    small = AutoModelForCausalLM.from_pretrained(place / "cut")
+    assert sum(p.numel() for p in small.parameters()) == record["parameters_after"]
+
+
+def test_a_dry_run_writes_nothing(place: Path) -> None:
+    before = files(place)
+    done = run(*_cut(place, "--rate", "0.3", "--blocks", "1", "--dry-run"))
+    assert done.code == 0 and "propagation" in done.out and "Nothing was run" in done.out
+    done = run(*_search(place, "--dry-run", "--proposer", "llm", "--start", "propagation",
+                        "--measure", "kl", "--json"))
+    assert done.code == 0, done.err
+    assert done.json["sites"] == 6 and done.json["answer_tokens_at_most"] == 16 * 512
+    assert set(done.json["seconds"]) == {"scores", "start", "search"}
+    more = run(*_search(place, "--dry-run", "--windows", "8", "--start", "uniform", "--json")).json
+    assert more["seconds_an_evaluation"] >= 0 and more["to_go"] == done.json["to_go"]
+    assert files(place) == before
+    refused(run("prune", place / "model", "--dry-run"), "--structured")
+
+
+@pytest.mark.parametrize("rule", ["propagation", "uniform"])
+def test_a_search_begins_where_a_rule_ends(place: Path, rule: str) -> None:
+    """And its first configuration is the budget that ``prune`` takes."""
+    done = run(*_search(place, "--start", rule, "--json", "--evaluations", "1"))
+    assert done.code == 0, done.err
+    chosen = json.loads((place / "found" / "budget.json").read_text())["targets"]
+    assert [target["name"] for target in chosen][:2] == ["model.layers.0.self_attn",
+                                                         "model.layers.0.mlp"]
+    even = all(target["value"] == pytest.approx(0.3) for target in chosen)
+    assert even == (rule == "uniform")
+
+
 @pytest.mark.parametrize(("more", "said"), [
-    ((), "one of the two"), (("--rate", "2"), "rate"), (("--rate", "0.3", "--metric", "x"), "'x'"),
+    ((), "one of the two"), (("--blocks", "-1"), "blocks -1"), (("--blocks", "3"), "3 of 3"),
+    (("--rate", "2"), "rate"), (("--rate", "0.3", "--metric", "x"), "'x'"),
     (("--rate", "0.3", "--export", "odd"), "odd"),
 ])
 def test_what_is_wrong_is_said(place: Path, more: tuple[str, ...], said: str) -> None:
@@ -109,6 +158,17 @@ def test_a_local_model_repeats_itself(place: Path) -> None:
     assert one("w1 w2 w3") != LocalCompletion(loaded, "tiny", seed=2, max_tokens=12)("w1 w2 w3")
 
 
+def test_fitness_with_solved_weights_is_nearer_to_dense(place: Path) -> None:
+    loaded = ns.models.load(str(place / "model"))
+    tokens = ns.models.windows(loaded.tokenizer, tiny_text(2000), length=32, count=3)
+    groups = find_groups(loaded.model, heads="queries")
+    scores, ladders = make_ladders(loaded.model, tokens, groups)
+    budget = ns.budgets.allocate(ns.measure.sizes_only(loaded.model), 0.3)
+    masks, solved = (StructuredFitness(loaded.model, groups, scores, tokens, "kl", ladders=how)
+                     for how in (None, ladders))
+    assert 0 < solved(budget) < masks(budget)
+
+
 @pytest.mark.parametrize("measure", ["perplexity", "kl"])
 def test_fitness_is_that_of_the_cut_model_and_leaves_the_model(place: Path, measure: str) -> None:
     loaded = ns.models.load(str(place / "model"))
@@ -131,6 +191,7 @@ def test_fitness_is_that_of_the_cut_model_and_leaves_the_model(place: Path, meas
 @pytest.mark.parametrize(("more", "said"), [
     (("--proposer", "oracle"), "oracle"), (("--rate", "1.5"), "1.5"),
     (("--server", "http://localhost:1"), "name on the server"), (("--measure", "luck"), "luck"),
+    (("--compensate", "x"), "'x'"), (("--max-tokens", "0"), "max_tokens 0"),
 ])
 def test_bad_searches(place: Path, more: tuple[str, ...], said: str) -> None:
     refused(run(*_search(place, *more)), said)

@@ -41,6 +41,13 @@ def test_atp_headline() -> None:
 
 
 @pytest.mark.slow
+def test_self_pruner_headline() -> None:
+    said = _run(str(EXAMPLES / "headlines/self_pruner_llama2_70b.py"), "--tiny")
+    assert said.count("x of dense") == 3 and "4 evaluations by evolution" in said
+    assert "1.39x" in said
+
+
+@pytest.mark.slow
 def test_losa_headline() -> None:
     said = _run(str(EXAMPLES / "headlines/losa_llama2_70.py"), "--tiny")
     assert "at 70.00%" in said and "68.73" in said

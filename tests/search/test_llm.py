@@ -100,6 +100,15 @@ def test_the_four_prompts_are_asked_in_turn_and_recorded() -> None:
     assert '"value"' in ideal.prompts[1]
 
 
+def test_no_question_is_asked_twice_in_the_same_words() -> None:
+    """A model with a seed would give the same answer, and every second one would be lost."""
+    ideal = cases.Ideal(cases.fitness().optimum)
+    asked = proposer(ideal, initial=12, at_once=2)
+    found = search(SPACE, cases.fitness(), asked, 40, takes="values")
+    assert len(set(ideal.prompts)) == len(ideal.prompts) > 20
+    assert asked.record.duplicates == asked.record.fallbacks == 0 and len(found.trials) == 40
+
+
 def test_origins_are_kept_beside_each_batch(tmp_path: Path) -> None:
     from neurosparse.search import read_archive
 

@@ -97,6 +97,23 @@ def test_cma_beats_random(random_regret: np.ndarray) -> None:
     assert _beats(found, random_regret) > 3
 
 
+def test_a_line_gains_what_lies_on_it_and_no_more() -> None:
+    """ATP's line against evolution on weights without order, and on weights that fall in depth."""
+    line = regrets(SPACE, lambda seed: LineProposer(SPACE), EVALUATIONS, SEEDS)
+    free = regrets(SPACE, lambda seed: EvolutionProposer(SPACE, seed=seed), EVALUATIONS, SEEDS)
+    assert np.array_equal(line[:, 0], free[:, 0]) and _beats(free, line) > 3
+    falling = Synthetic(SPACE, np.exp(-0.1 * np.arange(len(SPACE))))
+    found = search(SPACE, falling, LineProposer(SPACE), EVALUATIONS, takes="values")
+    assert found.value - 1 < 0.05 * (falling(SPACE.even()) - 1)
+
+
+def test_a_language_model_without_sense_is_a_search_by_mutation(random_regret: np.ndarray) -> None:
+    found = regrets(SPACE, lambda seed: LlmProposer(
+        SPACE, Patient(lambda _prompt: "No.", backoff=0), seed=seed, retries=0), EVALUATIONS, SEEDS)
+    assert np.array_equal(found[:, 0], random_regret[:, 0]) and np.all(np.diff(found) <= 0)
+    assert _beats(found, found[:, :1]) > 3
+
+
 def test_tpe_beats_random_where_there_are_few_units() -> None:
     pytest.importorskip("optuna")
     space = rate_space(cases.SIZES[:8], 0.3)

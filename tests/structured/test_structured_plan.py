@@ -150,3 +150,27 @@ def test_words_and_numbers_out_of_range_are_refused() -> None:
 def test_as_many_experts_stay_as_a_token_is_sent_to() -> None:
     group = find_groups(skeleton("mixtral"), experts=True)[1]
     assert (group.site.kind, group.count, group.choices) == ("experts", 4, [0, 1, 2])
+
+
+def test_sites_have_rates_of_their_own() -> None:
+    """Heads as near as whole ones come, neurons of any block make up the rest of the total."""
+    model = skeleton("llama")
+    groups = find_groups(model, heads="queries")
+    names = [group.name for group in groups]
+    values = (0.5, 0.1, 0.0, 0.9, 0.3, 0.2)
+    plan = make_plan(model, rates(*values, names=names), groups)
+    assert plan.asked == round(sum(v * g.whole for v, g in zip(values, groups, strict=True)))
+    assert abs(plan.removed - plan.asked) <= 48
+    for group, value in zip(groups, values, strict=True):
+        assert abs(plan.dropped[group.name] - value * group.whole / group.parameters) <= (
+            0.5 if group.site.kind == "heads" else 12)
+    some = make_plan(model, rates(0.5, 0.25, names=[names[1], "model.layers.2"]), groups)
+    assert some.dropped[names[1]] > 0 and not some.dropped.get(names[3])
+    assert some.dropped[names[5]] > 0
+    with pytest.raises(BudgetError, match=r"layers\.0 twice"):
+        make_plan(model, rates(0.5, 0.25, names=[names[1], "model.layers.0"]), groups)
+    wrong = rates(0.5, names=names[:1])
+    wrong = wrong.model_copy(update={"targets": [
+        wrong.targets[0].model_copy(update={"size": 7})]})
+    with pytest.raises(BudgetError, match="with 7 parameters"):
+        make_plan(model, wrong, groups)

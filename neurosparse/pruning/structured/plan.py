@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from neurosparse.budgets import Budget
+from neurosparse.budgets import Budget, BudgetTarget
 from neurosparse.errors import BudgetError
 from neurosparse.models import find_blocks, find_targets
 from neurosparse.models.sites import Kept
@@ -46,7 +46,9 @@ def make_plan(model: nn.Module, budget: Budget | Sequence[Budget], groups: Seque
     A budget of kind ``"sparsity"`` names linears or blocks (``model.layers.0``, or ``block.0`` of
     any model); a block's rate is their mean by size, and heads and neurons give the same share as
     nearly as whole heads can; neurons make up the difference, in the block and then in the whole
-    model, so that the total removed is the total asked to within half a unit of neurons.
+    model, so that the total removed is the total asked to within half a unit of neurons. Or it
+    names sites (``model.layers.0.self_attn``), each with a rate of its own; neurons of any block
+    make up what whole heads cannot give.
 
     Budgets of kind ``"heads"``, ``"neurons"`` and ``"experts"`` say how many stay, of blocks or of
     sites (``model.layers.0.self_attn``; of heads all query heads together). One of each kind may
@@ -77,7 +79,10 @@ def make_plan(model: nn.Module, budget: Budget | Sequence[Budget], groups: Seque
         sizes[target.block] += target.size
     plan = Plan(size=sum(sizes))
     if kinds == ["sparsity"]:
-        _by_rate(plan, groups, _asked(model, budgets[0], sizes))
+        of_sites, rest = _of_sites(budgets[0], groups)
+        own = {group.site.block for group in groups if group.name in of_sites}
+        asked = _asked(model, rest, sizes, own)
+        _by_rate(plan, groups, asked, of_sites)
     else:
         for item in budgets:
             _by_count(plan, model, item, groups)
@@ -105,12 +110,31 @@ def choose(groups: Sequence[Group], scores: Mapping[str, Tensor], plan: Plan) ->
             for group in groups if plan.dropped.get(group.name)}
 
 
-def _asked(model: nn.Module, budget: Budget, sizes: Sequence[int]) -> list[float]:
-    """Parameters that every block is to give."""
+def _of_sites(budget: Budget, groups: Sequence[Group]
+              ) -> tuple[dict[str, float], list[BudgetTarget]]:
+    """Parameters that sites are to give by name, and the targets that are no sites."""
+    by_name = {group.name: group for group in groups}
+    found: dict[str, float] = {}
+    rest = []
+    for item in budget.targets:
+        group = by_name.get(item.name)
+        if group is None:
+            rest.append(item)
+        elif item.size not in (1, group.whole):
+            raise BudgetError("plan structures", found=f"{item.name} with {item.size} parameters",
+                              expected=f"{group.whole}, as in the model")
+        else:
+            found[item.name] = item.value * group.whole
+    return found, rest
+
+
+def _asked(model: nn.Module, items: Sequence[BudgetTarget], sizes: Sequence[int],
+           taken: Collection[int]) -> list[float]:
+    """Parameters that every block is to give; ``taken``: blocks whose sites have their rates."""
     blocks = find_blocks(model)
     targets = {target.name: target for target in find_targets(model)}
     asked, seen = [0.0] * len(sizes), [0] * len(sizes)
-    for item in budget.targets:
+    for item in items:
         block = _block(blocks.names, item.name)
         if block is not None:
             size = sizes[block]
@@ -122,7 +146,7 @@ def _asked(model: nn.Module, budget: Budget, sizes: Sequence[int]) -> list[float
         else:
             raise _unknown(item.name)
         asked[block] += item.value * size
-        seen[block] += size
+        seen[block] += size + sizes[block] * (block in taken)
     for name, had, size in zip(blocks.names, seen, sizes, strict=True):
         if had > size:
             raise BudgetError("plan structures", found=f"{name} twice in the budget",
@@ -144,11 +168,16 @@ def _unknown(name: str) -> BudgetError:
                        mend="The budget was made for another model?")
 
 
-def _by_rate(plan: Plan, groups: Sequence[Group], asked: Sequence[float]) -> None:
-    shares = []
+def _by_rate(plan: Plan, groups: Sequence[Group], asked: Sequence[float],
+             of_sites: Mapping[str, float]) -> None:
+    named = [group for group in groups if group.name in of_sites]
+    shares = [Share(group, of_sites[group.name],
+                    group.nearest(of_sites[group.name] / group.parameters)) for group in named]
+    own = {group.site.block for group in named}
     for block, wanted in enumerate(asked):
-        shares += give_block([g for g in groups if g.site.block == block], wanted)
-    plan.asked = round(sum(asked))
+        mine = [g for g in groups if g.site.block == block and block not in own]
+        shares += give_block(mine, wanted) if mine else []
+    plan.asked = round(sum(asked) + sum(of_sites.values()))
     left = settle(shares, plan.asked)
     plan.dropped = {share.group.name: share.dropped for share in shares}
     plan.notes += _coarse(shares)
