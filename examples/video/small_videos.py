@@ -1,8 +1,10 @@
 """Generated videos: many frames of clutter, few that matter, small details, and questions.
 
-A frame is 56 x 56: a coarse background, muted rectangles, and in few frames a thing of 10 x 10, one
-of 24 (colour and shape). Which things are where, and which are asked for, is split by a hash:
-places and questions of the held-out fifth are never in training.
+A frame is 40 x 40: a coarse background, muted rectangles, and twelve things of 8 x 8, each a colour
+and a shape in one of 5 x 5 places. A question asks for a thing that few frames show; all others
+show things as conspicuous that are not asked for, so that nobody who does not know the question
+knows which frames matter. What is held out is split by a hash: the places where a thing may stand,
+and the questions (with their options) that may be asked. Training never sees the held-out fifth.
 """
 
 from __future__ import annotations
@@ -15,126 +17,187 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE, THING = 56, 10
+SIDE, THING, THINGS = 40, 8, 12
+PLACES = SIDE // THING
 COLOURS = {"red": (230, 40, 40), "green": (40, 210, 60), "blue": (50, 80, 240),
            "yellow": (240, 220, 40), "white": (250, 250, 250), "purple": (200, 60, 220)}
-SHAPES = ("square", "disc", "cross", "ring")
+SHAPES = ("square", "disc", "cross", "ring", "plus", "bar", "post", "wedge")
 KINDS = ("colour", "shape", "count", "order")
+MOST = 4
 Pictures = NDArray[np.uint8]
 Thing = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A video with a question.
+class Asked:
+    """A question about a video.
 
     Attributes
     ----------
-    pictures
-        Shape (frames, 56, 56, 3).
+    kind
+        One of ``KINDS``.
     question, entities
         And what must be seen to answer it.
     options, answer
         Single words; the right one.
     matter
         Frames that hold what is asked for, shape (frames,).
-    kind
-        One of ``KINDS``.
     """
 
-    pictures: Pictures
+    kind: str
     question: str
     entities: tuple[str, ...]
     options: tuple[str, ...]
     answer: str
     matter: NDArray[np.bool_]
-    kind: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A video, shape (frames, 40, 40, 3), with a question of each kind."""
+
+    pictures: Pictures
+    asked: tuple[Asked, ...]
 
 
 def is_held_out(*what: object) -> bool:
-    """Whether a place or a question is of the fifth that training never sees."""
+    """Whether a question is of the fifth that training never sees."""
     return zlib.crc32(repr(what).encode()) % 5 == 0
 
 
 def mask_of(shape: str) -> NDArray[np.bool_]:
-    """Pixels of a thing, shape (10, 10)."""
+    """Pixels of a thing, shape (8, 8)."""
     y, x = np.mgrid[:THING, :THING] - (THING - 1) / 2
-    radius = np.hypot(x, y)
-    if shape == "square":
-        return np.asarray(np.maximum(abs(x), abs(y)) < 4)
-    if shape == "disc":
-        return np.asarray(radius < 4.6)
-    if shape == "cross":
-        return np.asarray(np.minimum(abs(x), abs(y)) < 1.6)
-    return np.asarray((radius < 5) & (radius > 2.6))
+    radius, far = np.hypot(x, y), np.maximum(abs(x), abs(y))
+    found = {"square": far < 4, "disc": radius < 3.2, "ring": (radius < 4.4) & (radius > 2.4),
+             "cross": abs(abs(x) - abs(y)) < 0.9, "plus": np.minimum(abs(x), abs(y)) < 1,
+             "bar": abs(y) < 1.6, "post": abs(x) < 1.6, "wedge": x + y > 0.5}[shape]
+    return np.asarray(found)
 
 
-def draw(rng: np.random.Generator, thing: Thing | None, *, held_out: bool) -> Pictures:
-    """One frame, with or without a thing."""
-    coarse = rng.uniform(50, 130, (4, 4, 3))
-    picture = np.kron(coarse, np.ones((SIDE // 4, SIDE // 4, 1)))
-    picture += rng.normal(0, 5, (SIDE, SIDE, 1))
-    for _ in range(4):
-        top, left, tall, wide = (*rng.integers(0, SIDE - 8, 2), *rng.integers(5, 20, 2))
-        picture[top : top + tall, left : left + wide] = rng.uniform(40, 150, 3)
-    if thing is not None:
-        while True:
-            top, left = (int(n) for n in rng.integers(0, (SIDE - THING) // 2, 2) * 2)
-            if is_held_out(*thing, top // 8, left // 8) == held_out:
-                break
-        where = picture[top : top + THING, left : left + THING]
-        where[mask_of(thing[1])] = COLOURS[thing[0]]
-    return np.clip(picture, 0, 255).astype(np.uint8)
+# What is never counted in training: a fifth of the colours and shapes.
+_COUNTED_OUT = ("purple", "ring", "post")
+_MASKS = {shape: mask_of(shape) for shape in SHAPES}
+_ALL = [(colour, shape) for colour in COLOURS for shape in SHAPES]
+def places_of(thing: Thing, *, held_out: bool) -> list[int]:
+    """Where a thing may stand: for each its own fifth of the places is held out."""
+    mixed = sorted(range(PLACES**2), key=lambda place: zlib.crc32(repr((thing, place)).encode()))
+    fifth = PLACES**2 // 5
+    return mixed[:fifth] if held_out else mixed[fifth:]
 
 
-def make(rng: np.random.Generator, frames: int, *, kind: str | None = None,
-         held_out: bool = False) -> Sample:
-    """One video with a question, of the training part or of the held-out part."""
-    chosen = kind or str(rng.choice(KINDS))
+_PLACES = {(thing, part): places_of(thing, held_out=part)
+           for thing in _ALL for part in (False, True)}
+
+
+def backgrounds(rng: np.random.Generator, frames: int) -> NDArray[np.float32]:
+    """Coarse colours, grain, and four muted rectangles a frame: shape (frames, 40, 40, 3)."""
+    coarse = rng.uniform(50, 130, (frames, 4, 4, 3)).astype(np.float32)
+    pictures = coarse.repeat(SIDE // 4, 1).repeat(SIDE // 4, 2)
+    pictures += 5 * rng.standard_normal((frames, SIDE, SIDE, 1), np.float32)
+    corners = rng.integers(0, SIDE - 8, (frames, 4, 2)).tolist()
+    sizes = rng.integers(5, 20, (frames, 4, 2)).tolist()
+    muted = rng.uniform(40, 150, (frames, 4, 3)).astype(np.float32)
+    for picture, starts, extents, colours in zip(pictures, corners, sizes, muted, strict=True):
+        for (top, left), (tall, wide), colour in zip(starts, extents, colours, strict=True):
+            picture[top : top + tall, left : left + wide] = colour
+    return pictures
+
+
+def draw(rng: np.random.Generator, things: list[list[Thing]], others: list[Thing], *,
+         held_out: bool, number: int = THINGS) -> tuple[Pictures, list[dict[int, Thing]]]:
+    """Frames with these things and clutter of ``others``, and what stands where in each.
+
+    A thing stands only where its part allows.
+    """
+    pictures, where = backgrounds(rng, len(things)), []
+    fitting = [[one for one in others if place in _PLACES[one, held_out]]
+               for place in range(PLACES**2)]
+    for picture, some in zip(pictures, things, strict=True):
+        taken: dict[int, Thing] = {}
+        for thing in some:
+            free = [at for at in _PLACES[thing, held_out] if at not in taken]
+            taken[free[int(rng.integers(len(free)))]] = thing
+        mixed, lots = rng.permutation(PLACES**2).tolist(), rng.random(PLACES**2).tolist()
+        for place in mixed:
+            if len(taken) < number and place not in taken and fitting[place]:
+                taken[place] = fitting[place][int(lots[place] * len(fitting[place]))]
+        for place, (colour, shape) in taken.items():
+            row, column = THING * (place // PLACES), THING * (place % PLACES)
+            picture[row : row + THING, column : column + THING][_MASKS[shape]] = COLOURS[colour]
+        where.append(taken)
+    return np.clip(pictures, 0, 255).astype(np.uint8), where
+
+
+def _words(rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    return ([str(c) for c in rng.permutation(list(COLOURS))],
+            [str(s) for s in rng.permutation(SHAPES)])
+
+
+def _chosen(rng: np.random.Generator, held_out: bool) -> tuple[list[Thing], str, list[str],
+                                                              list[str]]:
+    """Things asked for (colour, shape, count, first, last), the word that is counted, options.
+
+    The answer does not decide: a question that training knew only with other answers would be
+    learnt never to have this one.
+    """
     while True:
-        colours = [str(c) for c in rng.permutation(list(COLOURS))]
-        shapes = [str(s) for s in rng.permutation(SHAPES)]
-        if is_held_out(chosen, colours[0], shapes[0]) == held_out:
+        colours, shapes = _words(rng)
+        asked, other = shapes[0], shapes[1:3]
+        # Counted by its shape, or by its colour.
+        counted = shapes[7] if rng.integers(2) else colours[1]
+        options = [str(c) for c in rng.permutation(colours[2:])]
+        if (is_held_out("colour", asked, sorted(options)) == held_out
+                and is_held_out("shape", colours[0], sorted(shapes[3:7])) == held_out
+                and (counted in _COUNTED_OUT) == held_out
+                and is_held_out("order", *sorted(other)) == held_out):
             break
-    asked, other = (colours[0], shapes[0]), (colours[1], shapes[1])
-    count = int(rng.integers(1, 5)) if chosen == "count" else 2
-    count = min(count, frames - 2)
-    places = rng.permutation(frames)
-    things: dict[int, Thing] = {int(p): asked for p in places[:count]}
-    if chosen == "order":
-        # The first is seen before the second: all of its frames are.
-        ordered = sorted(int(p) for p in places[:4])
-        things = {p: asked if at < 2 else other for at, p in enumerate(ordered)}
-    else:
-        things |= {int(p): other for p in places[count : count + 2]}
-    pictures = np.stack([draw(rng, things.get(at), held_out=held_out) for at in range(frames)])
-    entities = {"colour": (asked[1],), "shape": (f"{asked[0]} thing",),
-                "count": (f"{asked[0]} {asked[1]}",),
-                "order": (f"{asked[0]} thing", f"{other[0]} thing")}[chosen]
-    matter = np.array([things.get(at) == asked or (chosen == "order" and at in things)
-                       for at in range(frames)])
-    return Sample(pictures, *_words(rng, chosen, asked, other, count, colours, entities), matter,
-                  chosen)
+    number = (colours[1] if counted == colours[1] else str(rng.choice(colours[2:])),
+              counted if counted in SHAPES else str(rng.choice(shapes[3:7])))
+    first, last = ((str(rng.choice(colours[2:])), shape) for shape in other)
+    return ([(options[0], asked), (colours[0], shapes[3]), number, first, last], counted, options,
+            shapes[3:7])
 
 
-def _words(rng: np.random.Generator, kind: str, asked: Thing, other: Thing, count: int,
-           colours: list[str], entities: tuple[str, ...]
-           ) -> tuple[str, tuple[str, ...], tuple[str, ...], str]:
-    """Question, entities, options and answer."""
-    if kind == "colour":
-        question, answer = f"what colour is the {asked[1]} ?", asked[0]
-        options = [asked[0], other[0], *colours[2:4]]
-    elif kind == "shape":
-        question, answer = f"what is the {asked[0]} thing ?", asked[1]
-        options = list(SHAPES)
-    elif kind == "count":
-        question, answer = f"how many frames show a {asked[0]} {asked[1]} ?", str(count)
-        options = ["1", "2", "3", "4"]
-    else:
-        pair = [str(c) for c in rng.permutation([asked[0], other[0]])]
-        question = f"which colour is seen first , {pair[0]} or {pair[1]} ?"
-        options, answer = pair, asked[0]
-    return question, entities, tuple(str(o) for o in rng.permutation(options)), answer
+def make(rng: np.random.Generator, frames: int, *, held_out: bool = False) -> Scene:
+    """One video of 4 frames or more, of the training part or of the held-out part."""
+    (found, rare, number, first, last), word, colours, shapes = _chosen(rng, held_out)
+    count = int(rng.integers(1, min(MOST, frames - 1) + 1))
+    room = np.full(frames, 3)
+    things: list[list[Thing]] = [[] for _ in range(frames)]
+    # Clutter shows no shape, colour or thing that a question asks for.
+    others = [one for one in _ALL if one[1] not in (found[1], first[1], last[1])
+              and one[0] != rare[0] and word not in one]
+
+    def put(*some: Thing) -> NDArray[np.bool_]:
+        """Things one after the other in time, each in a frame of its own that has room."""
+        free = np.flatnonzero(room)
+        places = np.sort(rng.permutation(free)[: len(some)])
+        for place, thing in zip(places.tolist(), some, strict=True):
+            things[place].append(thing)
+            room[place] -= 1
+        return np.isin(np.arange(frames), places)
+
+    both = 2 if frames >= 8 else 1
+    matter = [put(*[number] * count), put(*[found] * 2), put(*[rare] * 2),
+              put(*[first] * both, *[last] * both)]
+    pictures, _ = draw(rng, things, others, held_out=held_out)
+    pair = [str(s) for s in rng.permutation([first[1], last[1]])]
+
+    def mixed(words: list[str]) -> tuple[str, ...]:
+        return tuple(str(one) for one in rng.permutation(words))
+
+    return Scene(pictures, (
+        Asked("colour", f"which colour is the {found[1]}", (found[1],), mixed(colours),
+              found[0], matter[1]),
+        Asked("shape", f"which shape is {rare[0]}", (f"{rare[0]} thing",), mixed(shapes),
+              rare[1], matter[2]),
+        Asked("count", f"how many frames show {'a' if word in SHAPES else 'something'} {word}",
+              (word if word in SHAPES else f"{word} thing",),
+              mixed([str(n + 1) for n in range(MOST)]),
+              str(count), matter[0]),
+        Asked("order", f"which is seen first , {pair[0]} or {pair[1]}",
+              tuple(pair), mixed(pair), first[1], matter[3])))
 
 
 def write_clip(path: Path, pictures: Pictures, rate: int = 2) -> None:

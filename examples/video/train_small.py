@@ -4,11 +4,12 @@
     python examples/video/train_small.py --quick
 
 The model is a LLaVA-OneVision of transformers' classes (a small SigLIP, the projector, a small
-Qwen2), random at the start. It learns frames first (does this one matter? what colour is it?), then
-whole videos at changing budgets, and beside both to list what must be seen, so that afterwards it
-is its own scorer and decoupler. --out gets a folder that `neurosparse video` takes, held-out clips
-with questions for `neurosparse video eval`, and `results.json`: accuracy on held-out questions and
-layouts at several budgets, an even share against QuoTA. --minutes bounds the training.
+Qwen2), random at the start. Five parts: words of patches (then the tower is frozen); frames with
+few things, where the word that is looked for stands last; frames of clutter, asked as a scorer is
+asked; whole videos at changing budgets, shown in all ways; lists of what must be seen. So it is its
+own scorer and decoupler. --out gets a folder that `neurosparse
+video` takes, held-out clips with questions for `neurosparse video eval`, and `results.json`.
+`benchmarks/table_video.py` compares ways and budgets on it.
 """
 
 from __future__ import annotations
@@ -17,22 +18,24 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from small_model import (
-    Example,
-    Size,
-    frame_example,
-    list_example,
+from small_lessons import (
+    Lesson,
+    frame_lessons,
+    letter_lesson,
+    list_lesson,
+    lookup_lessons,
     loss_of,
-    make_model,
-    video_example,
+    video_lesson,
 )
-from small_videos import Sample, make, write_clip
+from small_model import Size, make_model
+from small_tower import patch_loss
+from small_videos import PLACES, Scene, make, write_clip
 
 from neurosparse.video import AskedScorer, Frames, ask
 
@@ -43,112 +46,160 @@ class Plan:
 
     Attributes
     ----------
-    minutes
-        Of training; a third of them on single frames.
+    steps
+        Of each part: patches, few things, frames, videos, lists.
     frames
         In a video.
-    batch
-        Of single frames; of videos a quarter as many.
-    most
-        Steps at most, of each of the two parts.
     rate
         The highest learning rate.
-    questions, budgets
-        Held-out questions, and tokens that they are asked with.
+    videos, budgets
+        Held-out videos of four questions, and tokens that they are asked with.
     """
 
     size: Size = field(default_factory=Size)
-    minutes: float = 23.0
+    steps: tuple[int, int, int, int, int] = (200, 250, 400, 700, 150)
     frames: int = 24
-    batch: int = 32
-    most: int = 100_000
-    rate: float = 1e-3
-    questions: int = 200
-    budgets: tuple[int, ...] = (48, 96, 192, 384, 768)
+    rate: float = 1.5e-3
+    videos: int = 25
+    budgets: tuple[int, ...] = (50, 150)
 
 
-QUICK = Plan(Size(32, 1, 48, 2), minutes=3.0, frames=8, batch=16, most=40, rate=3e-3,
-             questions=8, budgets=(48,))
+QUICK = Plan(Size(32, 1, 48, 4), steps=(40, 20, 6, 6, 4), frames=8, videos=2, budgets=(50,))
 
 
-def train(model: Any, processor: Any, plan: Plan, seed: int) -> list[float]:
-    """Both parts; the loss of every step."""
-    rng = np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.01)
-    losses: list[float] = []
+class Trainer:
+    """A model, its optimiser and the losses of all steps."""
 
-    def frames() -> list[Example]:
-        some = [frame_example(make(rng, 6), rng) for _ in range(plan.batch - 2)]
-        return [*some, list_example(make(rng, 6)), list_example(make(rng, 6))]
+    def __init__(self, model: Any, processor: Any, plan: Plan, seed: int) -> None:
+        self.model, self.processor, self.plan = model, processor, plan
+        self.rng = np.random.default_rng(seed)
+        self.losses: dict[str, list[float]] = {}
 
-    def videos() -> list[Example]:
-        some = [video_example(make(rng, plan.frames), rng) for _ in range(plan.batch // 4)]
-        return [*some, *(frame_example(make(rng, 6), rng) for _ in range(plan.batch // 8))]
-
-    parts: list[tuple[str, Callable[[], list[Example]], float]] = [
-        ("frames", frames, plan.minutes / 3), ("videos", videos, plan.minutes * 2 / 3)]
-    model.train()
-    for name, batch, minutes in parts:
-        begin, step = time.monotonic(), 0
-        while step < plan.most and (done := (time.monotonic() - begin) / 60 / minutes) < 1:
-            done = max(done, step / plan.most)
+    def run(self, name: str, steps: int, step_of: Callable[[], tuple[Any, float]], rate: float
+            ) -> None:
+        """One part: warm up, then down to nothing over the last third."""
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
+        losses, shares, begin = self.losses.setdefault(name, []), list[float](), time.monotonic()
+        for step in range(steps):
             for group in optimiser.param_groups:
-                # Warm up, then down along a cosine of the time that is spent.
-                group["lr"] = (plan.rate * min(1.0, (step + 1) / min(200, plan.most / 4))
-                               * (0.05 + 0.475 * (1 + np.cos(np.pi * done))))
-            loss = loss_of(model, processor, batch())
+                group["lr"] = rate * min(1, (step + 1) / 50, (1 - step / steps) * 3 + 0.02)
+            loss, right = step_of()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             losses.append(float(loss.detach()))
-            step += 1
-            if step % 100 == 0:
-                print(f"{name} {step}: loss {np.mean(losses[-100:]):.3f}", flush=True)
+            shares.append(right)
+            if (step + 1) % 100 == 0 or step + 1 == steps:
+                print(f"{name} {step + 1}: loss {np.mean(losses[-100:]):.3f}, right "
+                      f"{np.mean(shares[-100:]):.1%}, {time.monotonic() - begin:.0f} s", flush=True)
+
+    def lessons(self, batch: list[Lesson]) -> tuple[Any, float]:
+        """Loss of a batch and the share of right first words."""
+        loss, right = loss_of(self.model, self.processor, batch)
+        return loss, float(np.mean([one for some in right for one in some]))
+
+    def patches(self) -> tuple[Any, float]:
+        """What stands in each patch."""
+        return patch_loss(self.model, self.processor.tokenizer, self.rng, 32)
+
+    def few(self) -> tuple[Any, float]:
+        """Frames with few things."""
+        return self.lessons(lookup_lessons(self.rng, 12))
+
+    def frames(self) -> tuple[Any, float]:
+        """Frames of clutter, as a scorer is asked."""
+        return self.lessons([*self.few_things(2, 2), *self.scored(2, 2), *self.text(4)])
+
+    def videos(self) -> tuple[Any, float]:
+        """Whole videos at one budget a step, and some of all that came before."""
+        frames = self.plan.frames
+        tokens = int(np.exp(self.rng.uniform(np.log(frames), np.log(frames * PLACES**2))))
+        some = [video_lesson(make(self.rng, frames), self.rng, tokens) for _ in range(4)]
+        # Short ones, in which order and number are seen without a search.
+        some += [video_lesson(make(self.rng, 6), self.rng, int(self.rng.integers(60, 151)))
+                 for _ in range(3)]
+        return self.lessons([*some, *self.few_things(1, 3), *self.scored(1, 1), *self.text(1)])
+
+    def few_things(self, plain: int, offered: int) -> list[Lesson]:
+        """Frames with few things, without options and with them."""
+        return [*lookup_lessons(self.rng, plain),
+                *lookup_lessons(self.rng, offered, options=True)]
+
+    def lists(self) -> tuple[Any, float]:
+        """What must be seen, and a little of all the rest, so that it stays."""
+        listed = [list_lesson(make(self.rng, 4), self.rng) for _ in range(6)]
+        some = [video_lesson(make(self.rng, self.plan.frames), self.rng, 200) for _ in range(2)]
+        return self.lessons([*listed, *some, *self.few_things(1, 1), *self.scored(1, 1)])
+
+    def scored(self, words: int, letters: int) -> list[Lesson]:
+        """Two frames of each of some scenes."""
+        return [lesson for letter, count in ((False, words), (True, letters))
+                for _ in range(count)
+                for lesson in frame_lessons(make(self.rng, 4), self.rng, 2, letters=letter)]
+
+    def text(self, count: int) -> list[Lesson]:
+        """Letters of options, and what must be seen."""
+        return [*(letter_lesson(make(self.rng, 4), self.rng) for _ in range(count)),
+                list_lesson(make(self.rng, 4), self.rng)]
+
+
+def train(model: Any, processor: Any, plan: Plan, seed: int) -> dict[str, list[float]]:
+    """All parts; the losses."""
+    trainer = Trainer(model, processor, plan, seed)
+    model.train()
+    decoder = model.model.language_model.layers.requires_grad_(False)
+    trainer.run("patches", plan.steps[0], trainer.patches, 2e-3)
+    decoder.requires_grad_(True)
+    model.model.vision_tower.requires_grad_(False)
+    trainer.run("few", plan.steps[1], trainer.few, plan.rate * 4 / 3)
+    trainer.run("frames", plan.steps[2], trainer.frames, plan.rate)
+    trainer.run("videos", plan.steps[3], trainer.videos, plan.rate)
+    trainer.run("lists", plan.steps[4], trainer.lists, plan.rate * 2 / 3)
     model.eval().requires_grad_(False)
-    return losses
+    return trainer.losses
 
 
-def held_out(plan: Plan, seed: int) -> list[Sample]:
-    """Questions about things and places that training never saw."""
+def held_out(plan: Plan, seed: int) -> list[Scene]:
+    """Questions and places that training never saw."""
     rng = np.random.default_rng([seed, 1])
-    return [make(rng, plan.frames, held_out=True) for _ in range(plan.questions)]
+    return [make(rng, plan.frames, held_out=True) for _ in range(plan.videos)]
 
 
-def evaluate(model: Any, processor: Any, samples: list[Sample], plan: Plan) -> dict[str, Any]:
-    """Whether each question is answered right, by way and budget."""
-    scorer = AskedScorer(model, processor)
-    even: Callable[..., Any] = lambda pictures, question: np.ones(len(pictures))  # noqa: E731
+def evaluate(model: Any, processor: Any, scenes: list[Scene], plan: Plan) -> dict[str, list[bool]]:
+    """Whether each question is answered right, by way and budget, through ``ask``."""
+    scorer = AskedScorer(model, processor, tokens=PLACES**2)
     ways: dict[str, dict[str, Any]] = {
-        "even": {"scorer": even, "decoupling": "off"},
-        "quota": {"scorer": scorer, "decoupling": "entities"},
-        "quota, not decoupled": {"scorer": scorer, "decoupling": "off"}}
-    full = plan.frames * 49
-    right: dict[str, list[bool]] = {}
+        "even": {"scorer": lambda pictures, question: np.ones(len(pictures)),
+                 "decoupling": "off"},
+        "quota": {"scorer": scorer, "decoupling": "off"}}
+    full, right = plan.frames * PLACES**2, {}
     for budget in (*plan.budgets, full):
         for name, how in ways.items():
             if budget < full or name == "even":  # with all tokens there is nothing to share
                 right[f"{name} {budget}"] = [
-                    one.answer == ask(model, processor, _frames(one), one.question,
-                                      token_budget=budget, max_new_tokens=3, **how).text
-                    for one in samples]
+                    one.answer == ask(model, processor, _frames(scene), one.question,
+                                      token_budget=budget, options=one.options,
+                                      max_new_tokens=3, **how).text
+                    for scene in scenes for one in scene.asked]
     return right
 
 
-def _frames(one: Sample) -> Frames:
-    count = len(one.pictures)
-    return Frames(tuple(one.pictures), np.arange(count) / 2, count / 2)
+def _frames(scene: Scene) -> Frames:
+    count = len(scene.pictures)
+    return Frames(tuple(scene.pictures), np.arange(count) / 2, count / 2)
 
 
-def write_questions(samples: list[Sample], out: Path) -> None:
+def write_questions(scenes: list[Scene], out: Path) -> None:
     """Clips and records for ``neurosparse video eval``."""
     (out / "clips").mkdir(parents=True, exist_ok=True)
     lines = []
-    for at, one in enumerate(samples):
-        write_clip(out / "clips" / f"{at:04d}.mp4", one.pictures)
-        lines.append(json.dumps({"video": f"clips/{at:04d}.mp4", "question": one.question,
-                                 "options": one.options, "answer": one.answer,
-                                 "group": one.kind}))
+    for at, scene in enumerate(scenes):
+        write_clip(out / "clips" / f"{at:04d}.mp4", scene.pictures)
+        lines += [json.dumps({"video": f"clips/{at:04d}.mp4", "question": one.question,
+                              "options": one.options, "answer": one.answer, "group": one.kind})
+                  for one in scene.asked]
     (out / "questions.jsonl").write_text("\n".join(lines) + "\n")
 
 
@@ -157,35 +208,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="out/small-video")
-    parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="that it runs, and nothing else")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else Plan()
-    if arguments.minutes is not None:
-        plan = replace(plan, minutes=arguments.minutes)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     model, processor = make_model(plan.size, arguments.seed)
     count = sum(p.numel() for p in model.parameters())
-    print(f"{count:,} parameters; {plan.minutes:g} minutes at most")
+    print(f"{count:,} parameters")
+    begin, spent = time.monotonic(), time.process_time()
     losses = train(model, processor, plan, arguments.seed)
+    seconds = {"wall": time.monotonic() - begin, "processor": time.process_time() - spent}
+    print(f"trained in {seconds['wall'] / 60:.1f} minutes ({seconds['processor'] / 60:.1f} of "
+          "processor time)")
     for part in (model, processor.image_processor, processor.tokenizer):
         part.save_pretrained(out / "model")
-    samples = held_out(plan, arguments.seed)
-    write_questions(samples, out)
-    right = evaluate(model, processor, samples, plan)
+    scenes = held_out(plan, arguments.seed)
+    write_questions(scenes, out)
+    right = evaluate(model, processor, scenes, plan)
+    asked = [one for scene in scenes for one in scene.asked]
     (out / "results.json").write_text(json.dumps(
-        {"plan": asdict(plan), "seed": arguments.seed, "parameters": count,
-         "losses": [round(loss, 4) for loss in losses], "kinds": [s.kind for s in samples],
-         "right": right}, indent=1) + "\n")
-    chance = np.mean([1 / len(one.options) for one in samples])
-    print(f"{len(samples)} held-out questions; a guess among the options is right {chance:.1%}")
+        {"plan": asdict(plan), "seed": arguments.seed, "parameters": count, "seconds": seconds,
+         "losses": {name: [round(loss, 4) for loss in some] for name, some in losses.items()},
+         "kinds": [one.kind for one in asked], "right": right}, indent=1) + "\n")
+    chance = np.mean([1 / len(one.options) for one in asked])
+    print(f"{len(asked)} held-out questions; a guess among the options is right {chance:.1%}")
     for name, found in right.items():
         share = np.mean(found)
         print(f"{name:<28} {share:6.1%} ± {(share * (1 - share) / len(found)) ** 0.5:.1%}")
     print(f'neurosparse video eval {out}/questions.jsonl --model {out}/model --token-budget '
-          f'{plan.budgets[-1]}')
+          f'{plan.budgets[-1]} --scorer-tokens {PLACES**2} --decoupling off')
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from neurosparse.report.figure_perplexity import perplexity
 from neurosparse.report.figure_phase import phase
 from neurosparse.report.figure_rates import rates
 from neurosparse.report.figure_spectrum import spectrum
+from neurosparse.report.figure_token_budgets import token_budgets
 from neurosparse.report.figure_trajectory import trajectory
 from neurosparse.report.figure_two_time import two_time
 from neurosparse.report.figure_video import video
@@ -24,6 +25,7 @@ __all__ = [
     "phase",
     "rates",
     "spectrum",
+    "token_budgets",
     "trajectory",
     "two_time",
     "video",

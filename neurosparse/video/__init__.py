@@ -9,6 +9,7 @@ from __future__ import annotations
 from neurosparse.video.answer import completer, generate
 from neurosparse.video.ask import Answer, ask, show
 from neurosparse.video.assign import Assignment, assign_tokens
+from neurosparse.video.coarse import score_coarse_to_fine
 from neurosparse.video.decouple import Decoupled, decouple
 from neurosparse.video.families import FAMILIES, Family, Features, Prompt, Shown, family_of
 from neurosparse.video.frames import Frames, read_frames, sample_frames
@@ -16,6 +17,7 @@ from neurosparse.video.grids import best_grid, fit_grids
 from neurosparse.video.index import VideoIndex, index_video
 from neurosparse.video.llava_video_checkpoint import convert_llava_video
 from neurosparse.video.merge import merge_rows_and_columns, merge_tokens
+from neurosparse.video.planted import break_even, planted_accuracy
 from neurosparse.video.processor import VideoProcessor, load_processor
 from neurosparse.video.resize import RESIZERS, resize_tokens
 from neurosparse.video.sampling import frame_count, uniform_indices
@@ -48,6 +50,7 @@ __all__ = [
     "ask",
     "assign_tokens",
     "best_grid",
+    "break_even",
     "completer",
     "convert_llava_video",
     "decouple",
@@ -61,9 +64,11 @@ __all__ = [
     "load_processor",
     "merge_rows_and_columns",
     "merge_tokens",
+    "planted_accuracy",
     "read_frames",
     "resize_tokens",
     "sample_frames",
+    "score_coarse_to_fine",
     "score_frames",
     "show",
     "uniform_indices",

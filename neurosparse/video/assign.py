@@ -121,9 +121,10 @@ def assign_tokens(
     if total < budget:
         said.append(f"the frames hold {total} tokens, fewer than the {budget} asked")
     positive = np.maximum(weights, _LEAST * weights.max())
-    # Scores decide where weights are equal (a power of 0, or one that vanishes).
-    ranked = np.lexsort((np.arange(len(weights)), -np.nan_to_num(np.asarray(scores, float)),
-                         -weights))
+    # Scores decide where weights are equal (a power of 0, or one that vanishes), unless they are
+    # not trusted at all: the shares are then those of no scorer, to the last token.
+    decides = np.asarray(scores, float) if trust > 0 else np.zeros(len(weights))
+    ranked = np.lexsort((np.arange(len(weights)), -np.nan_to_num(decides), -weights))
     kept = _above_floor(positive, caps, ranked, total, floor)
     if len(kept) < len(weights):
         said.append(f"{len(weights) - len(kept)} of {len(weights)} frames dropped: a share "

@@ -71,6 +71,12 @@ class Decoupled:
             return f"Does this frame belong to at least one of these events: {listed}?"
         return f"Does this frame hold information that helps to answer {quoted(self.question)}?"
 
+    def paraphrase(self) -> str:
+        """Another wording of the same: by the question itself where the first is by a list."""
+        if self.entities or self.events:
+            return Decoupled(self.question).scoring_question()
+        return f"Is anything to be seen here that is needed to answer {quoted(self.question)}?"
+
     def phrases(self) -> tuple[str, ...]:
         """Texts to compare a frame with: the entities, the events, or the question."""
         return self.entities or self.events or (self.question,)

@@ -33,12 +33,15 @@ class FrameScores:
         Agreement of the readings, in [0, 1]: the guard's ``trust``.
     scorer
         Its name.
+    scaled
+        As for :class:`Scorer`.
     """
 
     readings: Floats
     scores: Floats
     trust: float
     scorer: str
+    scaled: bool = True
 
 
 def as_scorer(scorer: Scorer | ScoreFunction) -> Scorer:
@@ -115,11 +118,28 @@ def score_frames(
         readings = np.concatenate(parts, axis=1)
         if kept is not None:
             kept.put(video, words, judge.name, readings)
-    values = readings if judge.scaled else _scaled(readings)
+    return combine(readings, judge.name, judge.scaled)
+
+
+def combine(readings: Floats, name: str, scaled: bool, *,
+            trusted: NDArray[np.int64] | None = None) -> FrameScores:
+    """Scores of readings: their mean, and how far they agree.
+
+    Parameters
+    ----------
+    readings
+        Shape (readings, frames).
+    name, scaled
+        Of the scorer.
+    trusted
+        Frames whose readings may tell of the scorer; all where None.
+    """
+    values = readings if scaled else _scaled(readings)
     missing = np.isnan(values).all(axis=0)
     counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
     mean = np.where(missing, np.nan, np.nansum(values, axis=0) / counts)
-    return FrameScores(readings, mean, _trust(readings), judge.name)
+    told = readings if trusted is None else readings[:, trusted]
+    return FrameScores(readings, mean, _trust(told), name, scaled)
 
 
 def _trust(readings: Floats) -> float:

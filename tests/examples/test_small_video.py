@@ -31,102 +31,197 @@ def _module(name: str) -> ModuleType:
         sys.path.remove(str(FOLDER))
 
 
-def _colour_pixels(videos: ModuleType, picture: np.ndarray, colour: str) -> int:
-    return int((picture == np.array(videos.COLOURS[colour], np.uint8)).all(-1).sum())
+@pytest.fixture(scope="module")
+def lessons(small: ModuleType) -> ModuleType:
+    return _module("small_lessons")
 
 
-@pytest.mark.parametrize("kind", ["colour", "shape", "count", "order"])
-def test_the_answer_can_be_seen_in_the_frames_that_matter(videos: ModuleType, kind: str) -> None:
+def _things(videos: ModuleType, picture: np.ndarray) -> set[tuple[str, str]]:
+    """What stands in a picture, found by comparing its patches with all things."""
+    found, size = set(), videos.THING
+    for row in range(0, videos.SIDE, size):
+        for column in range(0, videos.SIDE, size):
+            patch = picture[row : row + size, column : column + size]
+            for colour, value in videos.COLOURS.items():
+                same = (patch == np.array(value, np.uint8)).all(-1)
+                found |= {(colour, shape) for shape in videos.SHAPES
+                          if np.array_equal(same, videos.mask_of(shape))}
+    return found
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_answers_can_be_seen_in_the_frames_that_matter(videos: ModuleType,
+                                                          held_out: bool) -> None:
     rng = np.random.default_rng(3)
-    for _ in range(10):
-        one = videos.make(rng, 8, kind=kind)
-        assert one.answer in one.options and len(set(one.options)) == len(one.options)
-        matter = np.flatnonzero(one.matter)
-        words = one.question.split()
-        if kind == "colour":
-            seen = [_colour_pixels(videos, one.pictures[at], one.answer) for at in matter]
-            assert min(seen) >= 20
-        elif kind == "count":
-            colour, shape = words[-3], words[-2]
-            seen = [_colour_pixels(videos, picture, colour) for picture in one.pictures]
-            assert sum(n == videos.mask_of(shape).sum() for n in seen) == int(one.answer)
-        elif kind == "shape":
-            seen = _colour_pixels(videos, one.pictures[matter[0]], words[3])
-            assert seen == videos.mask_of(one.answer).sum()
-        else:
-            first = {colour: min(at for at in matter
-                                 if _colour_pixels(videos, one.pictures[at], colour) >= 20)
-                     for colour in (words[6], words[8])}
-            assert min(first, key=lambda colour: first[colour]) == one.answer
+    for _ in range(6):
+        scene = videos.make(rng, 10, held_out=held_out)
+        seen = [_things(videos, picture) for picture in scene.pictures]
+        by_kind = {one.kind: one for one in scene.asked}
+        assert set(by_kind) == set(videos.KINDS)
+        for one in scene.asked:
+            assert one.answer in one.options and len(set(one.options)) == len(one.options)
+        colour, shape, count, order = (by_kind[kind] for kind in videos.KINDS)
+        shown = [{c for c, s in some if s == colour.entities[0]} for some in seen]
+        assert [bool(some) for some in shown] == colour.matter.tolist()
+        assert set.union(*shown) == {colour.answer}
+        wanted = shape.entities[0].removesuffix(" thing")
+        shown = [{s for c, s in some if c == wanted} for some in seen]
+        assert [bool(some) for some in shown] == shape.matter.tolist()
+        assert set.union(*shown) == {shape.answer}
+        counted = count.entities[0].removesuffix(" thing")
+        assert [any(counted in one for one in some) for some in seen] == count.matter.tolist()
+        assert count.matter.sum() == int(count.answer)
+        first = {one: [any(s == one for _, s in some) for some in seen].index(True)
+                 for one in order.entities}
+        assert min(first, key=lambda one: first[one]) == order.answer
+        assert set(order.question.split()) >= set(order.entities)
+
+
+def test_nothing_but_the_question_tells_which_frames_matter(videos: ModuleType) -> None:
+    """Every frame holds as many things, as bright, whether it matters or not."""
+    scene = videos.make(np.random.default_rng(5), 24)
+    assert {len(_things(videos, picture)) for picture in scene.pictures} <= set(
+        range(videos.THINGS - 4, videos.THINGS + 1))  # the same thing may stand twice
+    bright = np.array([(picture > 180).any(-1).mean() for picture in scene.pictures])
+    matter = scene.asked[0].matter
+    assert abs(bright[matter].mean() - bright[~matter].mean()) < 3 * bright.std()
 
 
 def test_what_is_held_out_is_never_in_training(videos: ModuleType) -> None:
     rng = np.random.default_rng(0)
-    asked = [{(one.question, one.answer) for one in
-              (videos.make(rng, 6, kind="count", held_out=part) for _ in range(60))}
-             for part in (False, True)]
-    questions = [{question for question, _ in some} for some in asked]
-    assert questions[0] and questions[1] and not questions[0] & questions[1]
-    # Places: the patch where a thing stands tells which part it is of.
-    for part in (False, True):
-        for _ in range(20):
-            picture = videos.draw(rng, ("red", "square"), held_out=part)
-            rows, columns = np.nonzero((picture == videos.COLOURS["red"]).all(-1))
-            # The square's first pixel is one inside the thing.
-            corner = (int(rows.min()) - 1) // 8, (int(columns.min()) - 1) // 8
-            assert videos.is_held_out("red", "square", *corner) == part
+
+    def questions(part: bool) -> set[tuple[str, ...]]:
+        """A question with its options; counts by the question, orders by the pair."""
+        found = set()
+        for _ in range(150):
+            for one in videos.make(rng, 4, held_out=part).asked:
+                what = one.question if one.kind == "count" else " ".join(sorted(one.entities))
+                found.add((one.kind, what, *(() if one.kind == "count" else sorted(one.options))))
+        return found
+
+    training, asked = questions(False), questions(True)
+    assert len(training) > 100 and len(asked) > 40 and not training & asked
+    for thing in (("red", "square"), ("blue", "ring")):
+        places = [videos.places_of(thing, held_out=part) for part in (False, True)]
+        assert len(places[0]) == 20 and sorted([*places[0], *places[1]]) == list(range(25))
+        for part in (False, True):
+            _, where = videos.draw(rng, [[thing]] * 30, [], held_out=part)
+            assert {place for some in where for place in some} <= set(places[part])
 
 
-def test_words_are_known_and_a_learnt_list_is_read(small: ModuleType, videos: ModuleType) -> None:
-    from neurosparse.video.decouple import read_answer
+def test_words_are_known_and_a_learnt_list_is_read(small: ModuleType, videos: ModuleType,
+                                                  lessons: ModuleType) -> None:
+    from neurosparse.video.ask import with_options
+    from neurosparse.video.decouple import prompt_for, read_answer
 
     tokenizer = small.make_tokenizer()
     rng = np.random.default_rng(1)
-    for kind in videos.KINDS:
-        one = videos.make(rng, 6, kind=kind)
-        example = small.list_example(one)
-        said = tokenizer.decode(tokenizer(example.answer)["input_ids"])
-        assert read_answer(said) == (one.entities, "")
-        for text in (example.text, one.question, one.answer,
-                     small.scoring_text(one, ("no", "yes"), decoupled=True)):
-            assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"], text
+    for _ in range(10):
+        scene = videos.make(rng, 6)
+        for one in scene.asked:
+            for text in (prompt_for(one.question, options=one.options),
+                         with_options(one.question, one.options),
+                         one.question, one.answer,
+                         small.scoring_text(one, ("no", "yes"), decoupled=True),
+                         small.scoring_text(one, ("no", "yes"), decoupled=False)):
+                assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"], text
+        ((prompt, answer, _),) = lessons.list_lesson(scene, rng).turns
+        said = tokenizer.decode(tokenizer(answer)["input_ids"])
+        assert (read_answer(said), prompt) in [
+            ((one.entities, ""), prompt_for(one.question, options=options))
+            for one in scene.asked for options in ((), one.options)]
 
 
-def test_examples_say_what_is_true(small: ModuleType, videos: ModuleType) -> None:
+def test_lessons_say_what_is_true(videos: ModuleType, lessons: ModuleType) -> None:
     rng = np.random.default_rng(2)
     letters = set()
-    for _ in range(40):
-        one = videos.make(rng, 6)
-        example = small.frame_example(one, rng)
-        at = next(i for i, p in enumerate(one.pictures) if np.array_equal(p, example.pictures[0]))
-        if example.answer in ("A", "B"):
-            words = example.text.split(f"{example.answer}. ")[1].split("\n")[0]
-            assert (words == "yes") == bool(one.matter[at])
-            letters.add((example.answer, words))
-        else:
-            assert one.matter[at] and example.answer == one.answer
+    for _ in range(12):
+        scene = videos.make(rng, 6)
+        for lesson in lessons.frame_lessons(scene, rng, 4, letters=True):
+            at = next(i for i, p in enumerate(scene.pictures)
+                      if np.array_equal(p, lesson.pictures[0]))
+            # Every question is asked; those of colour and shape again where they are answered.
+            assert len(lesson.turns) == 4 + sum(one.matter[at] for one in scene.asked[:2])
+            for text, answer, known in lesson.turns:
+                if answer not in ("A", "B"):
+                    assert any(one.matter[at] and (text, answer) == (one.question, one.answer)
+                               for one in scene.asked)
+                    continue
+                word = text.split(f"{answer}. ")[1].split("\n")[0]
+                one = next(one for one in scene.asked if one.question in text or all(
+                    f'"{entity}"' in text for entity in one.entities))
+                assert (word == "yes") == bool(one.matter[at]) and known == word
+                letters.add((answer, word))
+        for lesson in lessons.lookup_lessons(rng, 4):
+            seen = _things(videos, lesson.pictures[0])
+            for text, answer, _ in lesson.turns:
+                words = text.split()
+                if answer in ("yes", "no"):
+                    thing = words[-2:]
+                    there = any({"a", "something", *one} >= set(thing) for one in seen)
+                    assert there == (answer == "yes"), text
+                else:
+                    assert {answer, words[-1]} in [set(one) for one in seen]
+        for text, answer, _ in lessons.letter_lesson(scene, rng).turns:
+            told = text.split()[-1] if text.split()[-1] in ("yes", "no") else \
+                text.split("?")[1].split()[0]
+            assert f"{answer}. {told}" in text
     assert len(letters) == 4  # both letters stand for both words
 
 
-def test_a_batch_costs_what_its_examples_cost(small: ModuleType, videos: ModuleType) -> None:
-    """Padding and resizing change nothing: answers of one length weigh the same."""
+@pytest.mark.parametrize("resizer", ["bilinear", "merge", "frames", "scattered"])
+def test_a_view_shows_its_budget(lessons: ModuleType, resizer: str) -> None:
     import torch
 
+    grids = torch.randn(6, 5, 5, 4)
+    rows = lessons.View(60, np.array([1.0, 0.2, 0.2, 0.2, 0.2, 0.9]), resizer).rows(grids)
+    shown = sum(one.shape[:-1].numel() for one in rows)
+    assert 50 <= shown <= 60 and (shown == 60 or resizer in ("bilinear", "frames"))
+
+
+def test_questions_that_share_a_video_are_learnt_as_if_alone(
+        small: ModuleType, videos: ModuleType, lessons: ModuleType) -> None:
+    """The packed loss is that of the model's own forward on each question's own prompt."""
+    import torch
+
+    from neurosparse.video import family_of
+    from neurosparse.video.families import Shown
+
     rng = np.random.default_rng(4)
-    model, processor = small.make_model(small.Size(32, 1, 32, 1), seed=0)
+    model, processor = small.make_model(small.Size(32, 1, 32, 4), seed=0)
     model.eval()
-    batch = [small.video_example(videos.make(rng, 6), rng) for _ in range(3)]
-    batch.append(small.frame_example(videos.make(rng, 6), rng))
+    batch = [lessons.video_lesson(videos.make(rng, 6), rng, 40),
+             *lessons.frame_lessons(videos.make(rng, 6), rng, 1, letters=True),
+             lessons.list_lesson(videos.make(rng, 6), rng)]
+    family, embedding = family_of(model), model.get_input_embeddings()
+    costs, early = [], []
     with torch.no_grad():
-        whole = small.loss_of(model, processor, batch)
-        alone = torch.stack([small.loss_of(model, processor, [one]) for one in batch])
-    assert alone.std() > 1e-3
-    torch.testing.assert_close(whole, alone.mean(), rtol=1e-4, atol=1e-5)
-    small.loss_of(model, processor, batch).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0
-               for name, p in model.named_parameters()
-               if "vision_tower" in name and "layers.0" in name and "weight" in name
-               and "norm" not in name)
+        loss, right = lessons.loss_of(model, processor, batch)
+        for lesson in batch:
+            for text, answer, word in lesson.turns:
+                ids = [*processor.tokenizer(answer)["input_ids"], processor.tokenizer.eos_token_id]
+                if lesson.view is None:
+                    from neurosparse.video.processor import chat, ids_of
+
+                    embeds = embedding(ids_of(processor, chat(processor, "", text)))
+                else:
+                    grids = family.encode(model, processor, list(lesson.pictures)).grids
+                    rows = torch.cat([r.reshape(-1, 32) for r in lesson.view.rows(grids)])
+                    embeds = family.prompt(model, processor, text, Shown(
+                        [rows], [0], [0.0], 1, 1.0, 1.0)).embeds
+                whole = torch.cat([embeds, embedding(torch.tensor([ids[:-1]], dtype=torch.long))],
+                                  dim=1)
+                out = model(inputs_embeds=whole, output_hidden_states=True)
+                known = processor.tokenizer(word)["input_ids"]
+                first = whole.shape[1] - len(ids)
+                for hidden, wanted, into in (
+                        (out.hidden_states[-1], ids, costs),
+                        (model.model.language_model.norm(out.hidden_states[3]), known, early)):
+                    logs = model.lm_head(hidden[0, first : first + len(wanted)]).log_softmax(-1)
+                    into += (-logs[torch.arange(len(wanted)), wanted]).tolist()
+        want = np.mean(costs) + 0.5 * np.mean(early)
+    assert float(loss) == pytest.approx(want, rel=1e-4)
+    assert [len(some) for some in right] == [len(lesson.turns) for lesson in batch]
 
 
 @pytest.mark.slow
@@ -147,9 +242,11 @@ def test_training_makes_a_model_that_the_command_takes(tmp_path: Path) -> None:
     assert "8 held-out questions" in said
     found = json.loads((out / "results.json").read_text())
     losses = found["losses"]
-    assert len(losses) == 80 and np.mean(losses[30:40]) < 0.8 * np.mean(losses[:5])
-    assert set(found["right"]) == {"even 48", "quota 48", "quota, not decoupled 48", "even 392"}
+    assert {name: len(some) for name, some in losses.items()} == {
+        "patches": 40, "few": 20, "frames": 6, "videos": 6, "lists": 4}
+    assert np.mean(losses["patches"][30:]) < 0.8 * np.mean(losses["patches"][:5])
+    assert set(found["right"]) == {"even 50", "quota 50", "even 200"}
     told = json.loads(run("-m", "neurosparse", "video", "eval", str(out / "questions.jsonl"),
-                          "--model", str(out / "model"), "--token-budget", "48", "--out",
+                          "--model", str(out / "model"), "--token-budget", "50", "--out",
                           str(tmp_path / "eval"), "--json", "--progress", "none"))
     assert told["questions"] == 8 and told["failed"] == 0

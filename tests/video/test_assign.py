@@ -259,3 +259,14 @@ def test_needle_gain_has_its_closed_form():
     assert mean(closed, 0.3, 0.3) == pytest.approx(budget / frames)
     assert mean(tokens_of_needle, 0.9, 0.1) > 2 * budget / frames
     assert mean(tokens_of_needle, 0.1, 0.9) < budget / frames
+
+
+def test_scores_without_trust_have_no_say_at_all():
+    """Even shares, and the same frames get the tokens that are left over."""
+    scores = np.random.default_rng(5).random(24)
+    even = assign_tokens(np.ones(24), 25, full=(5, 5))
+    got = assign_tokens(scores, 25, full=(5, 5), trust=0.0)
+    np.testing.assert_array_equal(got.tokens, even.tokens)
+    assert got.grids == even.grids
+    some = assign_tokens(scores, 25, full=(5, 5), trust=1e-3)
+    assert some.tokens[np.argmax(scores)] == 2

@@ -25,12 +25,13 @@ from neurosparse.video.scorers.padding import pad_prompts
 QUESTION = Decoupled("what is seen last ?")
 
 
-def probability(model, processor, adapter, picture, order, letter):
+def probability(model, processor, adapter, picture, order, letter, words=None):
     """P(letter) without a batch, by the adapter's own prompt."""
     scorer = AskedScorer(model, processor)
     features = adapter.encode(model, processor, [picture] * adapter.unit_frames(model))
     shown = scorer._shown(features)[0]
-    prompt = adapter.prompt(model, processor, scorer._question(QUESTION, order), shown)
+    words = words or QUESTION.scoring_question()
+    prompt = adapter.prompt(model, processor, scorer._question(words, order), shown)
     logits = adapter.forward(model, prompt).logits[0, -1].double()
     return float(torch.softmax(logits, -1)[VOCABULARY[letter]])
 
@@ -49,6 +50,33 @@ def test_readings_of_a_batch_are_those_of_each_frame_alone(name, padding):
                     for letter in "AB")
             want = a / (a + b) if row == 0 else b / (a + b)
             assert readings[row, i] == pytest.approx(want, abs=1e-6)
+
+
+@pytest.mark.parametrize("asked", [QUESTION, Decoupled(QUESTION.question, ("w1", "w2"))])
+def test_a_paraphrase_adds_two_readings(asked):
+    model, processor = tiny_video_model("llava-onevision")
+    scorer, pictures = AskedScorer(model, processor, paraphrase=True), noise(5, seed=3)
+    readings = scorer.read(pictures, asked)
+    assert readings.shape == (4, 5) and scorer.name != AskedScorer(model, processor).name
+    np.testing.assert_allclose(readings[:2], AskedScorer(model, processor).read(pictures, asked),
+                               rtol=1e-5)
+    words = asked.paraphrase()
+    assert words != asked.scoring_question() and '"what is seen last ?"' in words
+    a, b = (probability(model, processor, scorer._family, pictures[2], ("no", "yes"), letter,
+                        words) for letter in "AB")
+    assert readings[3, 2] == pytest.approx(b / (a + b), abs=1e-6)
+
+
+def test_a_scorer_may_look_closer_than_the_model():
+    """More tokens than the model's own grid, up to what the vision part gives."""
+    model, processor = tiny_video_model("llava-onevision")
+    pictures = noise(1, seed=2)
+    adapter = AskedScorer(model, processor)._family
+    features = adapter.encode(model, processor, pictures)
+    full = features.grids.shape[1] * features.grids.shape[2]
+    counts = [AskedScorer(model, processor, tokens=tokens)._shown(features)[0].counts()[0]
+              for tokens in (None, full, 1)]
+    assert counts[0] < counts[1] == full and counts[2] == 1
 
 
 @pytest.mark.parametrize("name", ["llava-onevision", "qwen2-vl", "qwen3-vl"])

@@ -41,9 +41,13 @@ class AskedScorer:
     family
         As for :func:`family_of`.
     tokens
-        Tokens to show a frame with; the model's own number where None. Fewer is cheaper.
+        Tokens to show a frame with; the model's own number where None. Fewer is cheaper, more (up
+        to what the vision part gives) sees smaller things.
     padding
         Side of the padding in a batch.
+    paraphrase
+        Ask in a second wording as well (four readings): a scorer that answers by how it is asked,
+        and not by what the frame shows, contradicts itself. Costs twice as much.
     least_mass
         Where the two letters have less probability than this together, the model has not
         answered, and the reading is NaN.
@@ -57,13 +61,14 @@ class AskedScorer:
 
     def __init__(self, model: Any, processor: Any, *, family: str | Family | None = None,
                  tokens: int | None = None, padding: Side = "left",
-                 least_mass: float = 1e-3) -> None:
+                 paraphrase: bool = False, least_mass: float = 1e-3) -> None:
         self._model, self._processor = model, halves(processor)
         self._family = family_of(model, family)
         self._tokens, self._padding, self._least = tokens, padding, least_mass
+        self._paraphrase = paraphrase
         self._letters = [self._variants(letter) for letter in "AB"]
         self.name = (f"asked {self._family.name} {weights_digest(model)} tokens={tokens} "
-                     f"least_mass={least_mass}")
+                     f"least_mass={least_mass}{' paraphrase' if paraphrase else ''}")
 
     def _variants(self, letter: str) -> Tensor:
         """Ids of the single tokens that write a letter, with and without a space before it."""
@@ -77,15 +82,17 @@ class AskedScorer:
         return torch.tensor(sorted(found))
 
     def read(self, pictures: Sequence[Picture], asked: Decoupled) -> Floats:
-        """Two readings, shape (2, frames): options in order, and swapped."""
+        """Readings, shape (2 or 4, frames): options in order and swapped, by wording."""
         family, model = self._family, self._model
         together = family.unit_frames(model)
         alone = [picture for picture in pictures for _ in range(together)]
         with torch.no_grad():
             features = encode_frames(family, model, self._processor, alone, batch=len(alone))
             shown = self._shown(features)
-            prompts = [family.prompt(model, self._processor, self._question(asked, order), one)
-                       for order in _ORDERS for one in shown]
+            wordings = [asked.scoring_question(), asked.paraphrase()]
+            prompts = [family.prompt(model, self._processor, self._question(words, order), one)
+                       for words in wordings[: 1 + self._paraphrase] for order in _ORDERS
+                       for one in shown]
             whole, mask, last = pad_prompts(prompts, self._padding)
             logits = family.forward(model, whole, attention_mask=mask, use_cache=False).logits
             rows = torch.arange(len(prompts), device=logits.device)
@@ -94,20 +101,22 @@ class AskedScorer:
                          for ids in self._letters)
         mass = first + second
         share = np.where(mass >= self._least, first / np.maximum(mass, 1e-300), np.nan)
-        ordered, swapped = share.reshape(2, len(pictures))
-        return np.stack([ordered, 1 - swapped])
+        readings = share.reshape(-1, len(pictures))
+        readings[1::2] = 1 - readings[1::2]
+        return readings
 
     def _shown(self, features: Features) -> list[Shown]:
         full = full_grid(features)
         grid = self._family.default_grid(self._model, full)
         if self._tokens is not None:
-            grid = best_grid(self._tokens, grid)
+            # Of all that the vision part gives: a scorer may look closer than the model does.
+            grid = best_grid(self._tokens, full)
         sizes = [grid] * len(features.grids)
         rows = resize_tokens(features.grids, sizes)
         deep = [resize_tokens(layer, sizes) for layer in features.deep]
         return [Shown([one], [0], [0.0], 1, 1.0, 0.0, [[layer[i]] for layer in deep])
                 for i, one in enumerate(rows)]
 
-    def _question(self, asked: Decoupled, order: tuple[str, str]) -> str:
-        return (f"{asked.scoring_question()}\nA. {order[0]}\nB. {order[1]}\n"
+    def _question(self, words: str, order: tuple[str, str]) -> str:
+        return (f"{words}\nA. {order[0]}\nB. {order[1]}\n"
                 "Answer with the letter only.")
