@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer table-search figure-search table-video clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -110,6 +110,19 @@ table-losa: setup-dev
 
 table-transfer: setup-dev
 	$(BIN)/python benchmarks/table_transfer.py
+
+# A model proposes slowly: its rows are asked for by name, --rows llm "llm permuted" "llm blind".
+table-search: setup-dev
+	$(BIN)/python benchmarks/table_search.py --rows uniform propagation line evolution \
+		"evolution from propagation" random tpe cma "ideal answers"
+
+figure-search: setup-dev
+	$(BIN)/python benchmarks/figure_search.py
+
+# The small model is trained first (ten minutes on one core), then asked.
+table-video: setup-dev
+	$(BIN)/python examples/video/train_small.py --out out/small-video
+	$(BIN)/python benchmarks/table_video.py --out build/table-video.json
 
 clean:
 	rm -rf build docs/_build out
