@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from bench_gemv import must_be_triton, rows_of
-from common import Row, Where, error, free, script
+from card import Row, Where, error, free, script
 from graphs import Graph, Rotating, copies_of, race
 from shapes import HEAD, LINEARS, dense_model, linear_bytes, sparsify, tokens
 from transformers import StaticCache

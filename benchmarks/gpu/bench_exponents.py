@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 import torch
-from common import Row, Where, script
+from card import Row, Where, script
 
 from neurosparse import dynamics, lyapunov
 from neurosparse.models import DeviceFlowPropagator

@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 import torch
-from common import Row, Where, script
+from card import Row, Where, script
 from graphs import Rotating, copies_of, race
 from shapes import LINEARS, random_packed
 

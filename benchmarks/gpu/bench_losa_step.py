@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from bench_wanda import forward_operations
-from common import Row, Where, free, script
+from card import Row, Where, free, script
 from peft import LoraConfig, get_peft_model
 from shapes import dense_model, tokens
 

@@ -12,7 +12,7 @@ import sys
 
 import torch
 from bench_gemv import must_be_triton
-from common import Row, Where, error, free, script
+from card import Row, Where, error, free, script
 from shapes import dense_model, sparsify, tokens
 
 from neurosparse.measure.dense_twin import dense_twin

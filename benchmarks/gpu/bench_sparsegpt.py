@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from bench_wanda import BATCH, LENGTH, SPARSITY, WINDOWS, forward_operations
-from common import Row, Where, script
+from card import Row, Where, script
 from shapes import dense_model, tokens
 
 from neurosparse.budgets import allocate

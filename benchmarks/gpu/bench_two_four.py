@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 
 import torch
-from common import Row, Where, error, script
+from card import Row, Where, error, script
 from graphs import copies_of
 from shapes import LINEARS
 from torch import nn

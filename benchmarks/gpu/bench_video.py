@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Row, Where, free, script
+from card import Row, Where, free, script
 from video_model import film, video_model
 
 from neurosparse.video import (

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 import torch
-from common import Row, Where, free, script
+from card import Row, Where, free, script
 from shapes import dense_model, tokens
 
 from neurosparse.budgets import allocate

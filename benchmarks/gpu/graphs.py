@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import Where, error
+from card import Where, error
 
 
 class Graph:

@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import HEAD, Row, no_card, versions
+from card import HEAD, Row, no_card, versions
 
 HERE = Path(__file__).parent
 # Name and the most seconds that it should take on an H100; in the order of what is asked first.

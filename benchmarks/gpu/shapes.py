@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from common import Where
+from card import Where
 from torch import nn
 
 from neurosparse import kernels

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers as hf
-from common import Where
+from card import Where
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from neurosparse.video import VideoProcessor

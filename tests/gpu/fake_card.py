@@ -181,8 +181,8 @@ def test_a_packed_model_reads_and_writes(values: str, card: None, tmp_path: Path
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script(name: str, card: None) -> None:
-    where = module("common").Where(small=True)
+    where = module("card").Where(small=True)
     rows = module(name).measure(where)
     assert where.on_card and rows
     assert all(row.error is None or row.error < 2e-2 for row in rows)
-    assert module("common").as_json(where, rows)["card"] == "no card (fake)"
+    assert module("card").as_json(where, rows)["card"] == "no card (fake)"

@@ -19,7 +19,7 @@ from gpu_scripts import NAMES, module
 @pytest.mark.parametrize("name", NAMES)
 def test_the_small_form(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script, path = module(name), tmp_path / "rows.json"
-    code = module("common").script(script.measure, script.__doc__,
+    code = module("card").script(script.measure, script.__doc__,
                                    ["--small", "--out", str(path)])
     said, found = capsys.readouterr().out, json.loads(path.read_text())
     assert code == 0 and "small shapes: no result" in said

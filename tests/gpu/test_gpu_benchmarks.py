@@ -43,15 +43,15 @@ def test_on_a_card_that_is_not_there(which: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_card_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    common = module("common")
-    assert common.script(lambda where: [], "x", []) == 2
+    card = module("card")
+    assert card.script(lambda where: [], "x", []) == 2
     assert module("run_all").main(["--out", "nowhere/gpu.json"]) == 2
     said = capsys.readouterr()
     assert said.err.count("CUDA") >= 2 and "--small" in said.err and not said.out
 
 
 def test_a_line_has_its_ratio_floor_and_verdict() -> None:
-    row = module("common").Row("a product", 15.0, "us", 33.0, 12.0, ">= 2x", True, 1e-3)
+    row = module("card").Row("a product", 15.0, "us", 33.0, 12.0, ">= 2x", True, 1e-3)
     words = row.text().split()
     assert row.ratio == 2.2 and "80%" in words and words[-1] == "reached" and "1.0e-03" in words
     row.met = False
@@ -76,11 +76,11 @@ def test_copies_outgrow_the_cache() -> None:
 
 def test_what_was_measured_is_kept_and_shown(tmp_path: Path,
                                              capsys: pytest.CaptureFixture[str]) -> None:
-    run_all, common = module("run_all"), module("common")
+    run_all, card = module("run_all"), module("card")
     path = tmp_path / "gpu.json"
     row = {"what": "a product", "ours": 1.0, "unit": "us", "times": 2.0, "against": 2.0}
     path.write_text(json.dumps({"gemv": {
-        "card": "a card", "small": False, "versions": common.versions(), "rows": [row]}}))
+        "card": "a card", "small": False, "versions": card.versions(), "rows": [row]}}))
     table = json.loads(path.read_text())
     assert run_all.known(table, "gemv", small=False)
     assert not run_all.known(table, "gemv", small=True)
