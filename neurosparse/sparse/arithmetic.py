@@ -26,6 +26,10 @@ from neurosparse.tiles import Tiles
 # Up to so many rows of x the matrix-vector kernels beat the matrix product of packed rows, and
 # torch's product with expanded rows where a level has no product of its own.
 FEW, FEW_EXPANDED = 8, 16
+# From so many rows of a bfloat16 x on, torch's product with expanded rows wins where the processor
+# has a matrix unit (AMX), whose speed no product of packed rows comes near.
+FEW_BY_UNIT = 96
+MATRIX_UNIT = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 # Entries of one expanded tile: 4 MB in fp32, so that it is multiplied while still in cache.
 _TILE = 1 << 20
 _LEAST_ROWS = 64
@@ -134,7 +138,8 @@ def multiply(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor
         Summed in float32. On the CPU within the bounds of ``neurosparse.tiles``. On a GPU up to 16
         rows of x within those of ``triton_matvec``; more rows multiply a tile that was rounded to
         x's dtype where x is 16-bit and the values are int8 or of x's dtype, else in float32
-        (scales of groups by operators of torch alone).
+        (scales of groups by operators of torch alone). So do many rows of a bfloat16 x on a CPU
+        with a matrix unit.
         Elsewhere in float32, or in bfloat16 where x and the values are.
     """
     lead = x.shape[:-1]
@@ -163,6 +168,8 @@ def _inner(x: torch.Tensor, kind: Kind) -> torch.dtype:
     """What many rows of x and expanded rows are multiplied in."""
     if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
         return x.dtype if kind.dtype in (x.dtype, torch.int8) else torch.float32
+    if MATRIX_UNIT and x.dtype == torch.bfloat16:
+        return torch.float32 if kind.dtype in (torch.float32, torch.float16) else x.dtype
     return torch.bfloat16 if x.dtype == kind.dtype == torch.bfloat16 else torch.float32
 
 
@@ -235,6 +242,8 @@ def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int
         x = x.detach()
     if not halves and x.dtype != torch.float32:
         x = x.to(torch.float32)
+    if MATRIX_UNIT and halves and count >= FEW_BY_UNIT and rows.kind.itemsize <= 2:
+        return None
     x = x.contiguous()
     out = torch.empty((count, last - first), dtype=x.dtype)
     if count > FEW:

@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 import torch
-from sparse_cases import sparse_matrix
+from sparse_cases import relative_error, sparse_matrix
 
 from neurosparse import kernels
 from neurosparse.errors import InputError
@@ -315,3 +315,19 @@ def test_says_what_it_is() -> None:
     module, _ = layer(values="bf16")
     assert "133 -> 70, values=bf16, density=0.39" in repr(module)
     assert "133 -> 70" in repr(module.to("meta"))
+
+
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("values", ["bf16", "int8", "int4", "fp16", "fp32"])
+def test_many_bfloat16_rows_with_and_without_a_matrix_unit(
+        values: str, unit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "MATRIX_UNIT", unit)
+    weight = sparse_matrix(70, 200)
+    layer = SparseLinear(pack(weight, values=values))
+    x = torch.randn(arithmetic.FEW_BY_UNIT, 200, dtype=torch.bfloat16)
+    exact = x.double() @ layer.to_dense().double().T
+    with torch.inference_mode():
+        found = layer(x)
+    assert found.dtype == torch.bfloat16
+    # bfloat16 rounds what comes out, and with a matrix unit integers times their scales too.
+    assert relative_error(found.double(), exact) < 2.0**-7
