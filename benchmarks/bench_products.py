@@ -24,6 +24,7 @@ import torch
 from bench_matvec import raw, scales_of
 
 from neurosparse import kernels
+from neurosparse.sparse import SparseLinear, pack
 from neurosparse.tiles import Tiles
 
 FEW, MANY, COLS = 128, 384, 1024
@@ -63,21 +64,31 @@ def instructions(kind: str, sparsity: float, batch: int) -> float:
     return 1e9 * (found[1] - found[0]) / ((MANY - FEW) * COLS / 64)
 
 
-def many_rows(shape: tuple[int, int], kind: str, rounds: int = 7) -> tuple[float, float] | None:
-    """GF/s of ours and of torch's dense; None where this level has no such product."""
+def many_rows(shape: tuple[int, int], kind: str, rounds: int = 7
+              ) -> tuple[float, float, float] | None:
+    """GF/s of panels, of the layer and of torch's dense; None where this level has no panels.
+
+    The layer takes panels too, or expanded rows and torch where the processor has a matrix unit.
+    """
     tiles = packed(shape, kind, 0.7)
     weight = torch.randn(shape).to(torch.bfloat16)
+    name, _, group = kind.partition("/")
+    layer = SparseLinear(pack(weight.float(), mask=torch.rand(shape) >= 0.7, values=name,
+                              group_size=int(group) if group else None))
     x = torch.randn(512, shape[1]).to(torch.bfloat16)
     out = torch.empty(512, shape[0], dtype=x.dtype)
     if not tiles.matmul_at(x.data_ptr(), True, 512, out.data_ptr()):
         return None
-    seconds: tuple[list[float], list[float]] = ([], [])
+    seconds: tuple[list[float], ...] = ([], [], [])
     for _ in range(rounds):
         seconds[0].append(least(lambda: tiles.matmul_at(
             x.data_ptr(), True, 512, out.data_ptr()), 1, 3))
-        seconds[1].append(least(lambda: torch.nn.functional.linear(x, weight), 1, 3))
+        with torch.inference_mode():
+            seconds[1].append(least(lambda: layer(x), 1, 3))
+        seconds[2].append(least(lambda: torch.nn.functional.linear(x, weight), 1, 3))
     work = 2e-9 * 512 * shape[0] * shape[1]
-    return work / median(seconds[0]), work / median(seconds[1])
+    panels, through, dense = (work / median(times) for times in seconds)
+    return panels, through, dense
 
 
 def main() -> None:
@@ -106,11 +117,12 @@ def main() -> None:
     for shape in SHAPES:
         for kind in (kind for kind in options.kinds if kind != "fp32"):
             if (found := many_rows(shape, kind)) is not None:
-                ours, dense = found
-                record["many rows"].append({"shape": shape, "kind": kind, "ours": ours,
-                                            "torch dense bf16": dense})
-                print(f"{shape[0]} x {shape[1]} {kind} 70 %: {ours:.0f}, torch dense bf16 "
-                      f"{dense:.0f}, ratio {ours / dense:.2f}", flush=True)
+                panels, ours, dense = found
+                record["many rows"].append({"shape": shape, "kind": kind, "panels": panels,
+                                            "ours": ours, "torch dense bf16": dense})
+                print(f"{shape[0]} x {shape[1]} {kind} 70 %: panels {panels:.0f}, the layer "
+                      f"{ours:.0f}, torch dense bf16 {dense:.0f}, ratio {ours / dense:.2f}",
+                      flush=True)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as handle:
             json.dump(record, handle, indent=1)

@@ -28,6 +28,7 @@ from neurosparse import twin, twin_tiles
 from neurosparse._version import __version__
 from neurosparse.check_array import check_array
 from neurosparse.errors import InputError
+from neurosparse.layout import bitmap_bytes, padded_length
 from neurosparse.value_groups import GROUPS, group_of
 
 try:
@@ -145,16 +146,6 @@ def build_config() -> dict[str, str]:
 
 
 # --- bitmap and values ------------------------------------------------------------------------
-
-
-def padded_length(nnz: int, itemsize: int) -> int:
-    """Items to allocate for ``nnz`` values: whole 64-byte lines and one line more."""
-    return (-(-nnz * itemsize // 64) * 64 + 64) // itemsize
-
-
-def bitmap_bytes(cols: int) -> int:
-    """Bytes of one bitmap row."""
-    return -(-cols // 64) * 8
 
 
 def narrow(values: Array, nnz: int) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import torch
 
 import neurosparse
 from neurosparse import kernels
-from peers.stack import start, torch_block
+from peers.stack import through
 from peers.talk import Case, copies_note, options, private_output, repeats, serve
 from peers.tiles import block_tiles
 from peers.weights import Shape, Weights
@@ -27,20 +27,14 @@ def stack_case(weights: Weights, kind: str, packed: bool, asked: dict[str, Any])
                for block in range(asked["blocks"])] for _ in range(copies)]
     turn = cycle(stacks)
     outs = {part: torch.empty(1, tiles.shape[0], dtype=dtype) for part, tiles in first.items()}
-    begin = torch.from_numpy(start(weights.shape)).to(dtype)
 
-    def call() -> torch.Tensor:
-        x = begin
-        for block in next(turn):
-            def times(part: str, vector: torch.Tensor, block: Any = block) -> torch.Tensor:
-                out = outs[part]
-                if not block[part].matvec_at(vector.data_ptr(), halves, 1, out.data_ptr()):
-                    raise RuntimeError("no compiled kernel here")
-                return out
+    def times(block: Any, part: str, vector: torch.Tensor) -> torch.Tensor:
+        out = outs[part]
+        if not block[part].matvec_at(vector.data_ptr(), halves, 1, out.data_ptr()):
+            raise RuntimeError("no compiled kernel here")
+        return out
 
-            x = torch_block(x, times)
-        return x
-
+    call = through(weights.shape, dtype, turn, times)
     return Case(call, np.array(call().float()), nbytes, copies_note(copies))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from peers.stack import start, torch_block
+from peers.stack import through
 from peers.talk import Case, copies_note, options, private_output, repeats, serve
 from peers.weights import PARTS, Shape, Weights
 
@@ -20,18 +20,11 @@ def stack_case(weights: Weights, dtype: torch.dtype, asked: dict[str, Any]) -> C
     stacks = [[{part: torch.from_numpy(weights.floats(part, block)).to(dtype) for part in PARTS}
                for block in range(asked["blocks"])] for _ in range(copies)]
     turn = cycle(stacks)
-    begin = torch.from_numpy(start(weights.shape)).to(dtype)
 
-    def call() -> torch.Tensor:
-        x = begin
-        for block in next(turn):
-            def times(part: str, vector: torch.Tensor,
-                      block: dict[str, torch.Tensor] = block) -> torch.Tensor:
-                return torch.nn.functional.linear(vector, block[part])
+    def times(block: dict[str, torch.Tensor], part: str, vector: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(vector, block[part])
 
-            x = torch_block(x, times)
-        return x
-
+    call = through(weights.shape, dtype, turn, times)
     return Case(call, np.array(call().float()), nbytes, copies_note(copies))
 
 

@@ -11,6 +11,7 @@ keeps ``m`` linear in the size of ``x``, which without norms would else grow bey
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,26 @@ def sigmoid(x: Floats) -> Floats:
     return result
 
 
-def torch_block(x: Any, times: Any) -> Any:
-    """One block on a torch vector; ``times(part, x)`` multiplies."""
+def through(shape: Shape, dtype: Any, turn: Iterator[Any], times: Any) -> Callable[[], Any]:
+    """A call that takes a torch vector through the blocks that are next in turn.
+
+    Parameters
+    ----------
+    times
+        ``times(block, part, x)`` multiplies.
+    """
     import torch
 
-    a = times("q", x) * torch.sigmoid(times("k", x)) + times("v", x)
-    x = x + times("o", a)
-    return x + times("down", torch.sigmoid(times("gate", x)) * times("up", x))
+    begin = torch.from_numpy(start(shape)).to(dtype)
+
+    def call() -> Any:
+        x = begin
+        for block in next(turn):
+            a = (times(block, "q", x) * torch.sigmoid(times(block, "k", x))
+                 + times(block, "v", x))
+            x = x + times(block, "o", a)
+            gate = torch.sigmoid(times(block, "gate", x))
+            x = x + times(block, "down", gate * times(block, "up", x))
+        return x
+
+    return call

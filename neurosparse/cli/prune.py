@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurosparse.cli import model_options as of
 from neurosparse.cli.progress import shown
+
+if TYPE_CHECKING:
+    from neurosparse.pipeline import StepOptions, StructuredOptions
 
 _Structured = "Structures (--structured)"
 
@@ -63,26 +66,15 @@ def command(
 ) -> None:
     """Take away what a budget says, and write the packed model; or cut structures out."""
     from neurosparse.errors import InputError
-    from neurosparse.pipeline import (
-        StepOptions,
-        StructuredOptions,
-        prune_step,
-        structured_cost,
-        structured_step,
-    )
+    from neurosparse.pipeline import StepOptions, StructuredOptions, prune_step
 
     options = StepOptions(model, calibration, windows, window_length, seed, method, (), dtype,
                           device, batch_size, products=products)
     options.full()
     if structured:
-        how = StructuredOptions(rate, budget, rule, metric, compensate, heads, experts, round_to,
-                                export, blocks=blocks)
-        if dry_run:
-            _print_cost(structured_cost(options, how))
-            return
-        with shown(progress) as see:
-            found = structured_step(options, how, out, force=force, progress=see)
-        _print_cut(found, out)
+        _cut(options, StructuredOptions(rate, budget, rule, metric, compensate, heads, experts,
+                                        round_to, export, blocks=blocks),
+             out, force=force, dry_run=dry_run, progress=progress)
         return
     if dry_run:
         raise InputError("prune", found="--dry-run without --structured",
@@ -99,6 +91,18 @@ def command(
           f"({done.sparsity:.4%})")
     for note in done.notes:
         print(note)
+
+
+def _cut(options: StepOptions, how: StructuredOptions, out: str, *, force: bool, dry_run: bool,
+         progress: str) -> None:
+    from neurosparse.pipeline import structured_cost, structured_step
+
+    if dry_run:
+        _print_cost(structured_cost(options, how))
+        return
+    with shown(progress) as see:
+        found = structured_step(options, how, out, force=force, progress=see)
+    _print_cut(found, out)
 
 
 def _print_cost(found: dict[str, Any]) -> None:

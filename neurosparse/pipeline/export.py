@@ -16,9 +16,7 @@ from neurosparse.pipeline.stages import finished_block
 from neurosparse.pipeline.work import Work
 from neurosparse.progress import Progress
 from neurosparse.pruning import BlockFiles
-
-_DTYPES = {"bf16": torch.bfloat16, "int8": torch.bfloat16, "int4": torch.bfloat16,
-           "fp16": torch.float16, "fp32": torch.float32}
+from neurosparse.sparse.kinds import find_kind
 
 
 def export_dense(loaded: LoadedModel, work: Work, values: str, progress: Progress) -> None:
@@ -32,7 +30,7 @@ def export_dense(loaded: LoadedModel, work: Work, values: str, progress: Progres
     values
         Kind of the packed values; it decides the dtype as it does in the packed file.
     """
-    dtype = _DTYPES[values]
+    dtype = find_kind(values).dense
     model, blocks = loaded.model, find_blocks(loaded.model)
     with write_whole_folder(work.path("dense")) as folder:
         where: dict[str, str] = {}

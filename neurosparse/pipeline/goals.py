@@ -20,7 +20,7 @@ from neurosparse.budgets import (
 from neurosparse.errors import BudgetError
 from neurosparse.measure import generation_speed, perplexity
 from neurosparse.models import find_blocks, find_targets, get_weight, load, load_empty, set_weight
-from neurosparse.pipeline.pack import DENSE_BYTES
+from neurosparse.pipeline.pack import rest_bytes
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
@@ -107,7 +107,7 @@ def _bytes_of(options: StepOptions, budget_of: Allocate, values: str
         inside = sum(packed_bytes(*target.shape, target.size - counts[target.name], values)
                      for target in packed)
         rest = total - sum(target.size for target in packed)
-        return float(inside + DENSE_BYTES[values] * rest)
+        return float(inside + rest_bytes(model, rest, values))
 
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from neurosparse.budgets import Budget
 from neurosparse.files import size_of
@@ -15,11 +16,8 @@ from neurosparse.pipeline.work import Work
 from neurosparse.progress import Progress
 from neurosparse.pruning import BlockFiles
 from neurosparse.sparse import packed_bytes, save
-from neurosparse.sparse.kinds import GROUPED
-from neurosparse.sparse.round_vocabulary import vocabulary_size
-
-DENSE_BYTES = {"bf16": 2, "int8": 2, "int4": 2, "fp16": 2, "fp32": 4}
-"""Of a weight that is not packed, by the kind of the packed values."""
+from neurosparse.sparse.kinds import find_kind
+from neurosparse.sparse.round_vocabulary import vocabulary_of, vocabulary_saving
 
 
 def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progress: Progress
@@ -47,8 +45,7 @@ def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progre
     rest = sum(parameter.numel() for parameter in model.parameters()) - linears
     # One byte a weight and one float32 scale a row, as packed int8 has.
     int8 = linears + 4 * sum(target.shape[0] for target in targets)
-    words, entries = vocabulary_size(model)
-    in_int8 = int8 + words + 4 * entries + 2 * (rest - words)
+    in_int8 = int8 + rest_bytes(model, rest, "int8")
     rows: list[dict[str, Any]] = [
         {"name": f"as it came ({loaded.source.description})", "bytes": loaded.source.bytes,
          "measured": True},
@@ -60,13 +57,25 @@ def pack_model(loaded: LoadedModel, work: Work, options: CompressOptions, progre
         group = options.group_size if values == options.values else None
         inside = sum(packed_bytes(*target.shape, kept[target.name], values, group)
                      for target in targets)
-        others = rest * DENSE_BYTES[values]
-        if values in GROUPED:
-            others = in_int8 - int8
-        row = {"name": f"packed {values}", "bytes": inside + others,
+        row = {"name": f"packed {values}", "bytes": inside + rest_bytes(model, rest, values),
                "linears_bytes": inside, "measured": False}
         if values == options.values:
             weights = sum(size_of(file) for file in work.path("model").glob("*.safetensors"))
             row |= {"bytes": weights, "measured": True}
         rows.append(row)
     return rows
+
+
+def rest_bytes(model: nn.Module, rest: int, values: str) -> int:
+    """Bytes of the ``rest`` parameters that are not packed, as ``sparse.save`` stores them.
+
+    Parameters
+    ----------
+    model
+        In memory or on the meta device.
+    values
+        Kind of the packed values.
+    """
+    wide = find_kind(values).dense.itemsize
+    rounded = vocabulary_of("auto", values, model) is not None
+    return rest * wide - (vocabulary_saving(model, wide) if rounded else 0)

@@ -21,7 +21,7 @@ from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
 from neurosparse.sparse import is_packed, packed_bytes, save
 from neurosparse.sparse.kinds import find_group, find_kind
-from neurosparse.sparse.round_vocabulary import vocabulary_of, vocabulary_size
+from neurosparse.sparse.round_vocabulary import vocabulary_of, vocabulary_saving
 from neurosparse.sparse.rows import PackedRows
 
 
@@ -119,9 +119,8 @@ def pack_step(
     group_size, how = find_group(values, group_size), rounding or Rounding()
     how.check(values, stream=stream)
     target = Path(out)
-    if write and target.exists() and not overwrite and (target.is_file() or any(target.iterdir())):
-        raise InputError("pack", found=f"results in {out}", expected="a new or empty folder",
-                         mend="Name another with --out, or replace them with --overwrite.")
+    if write and not overwrite:
+        _refuse_taken(target)
     if stream and is_packed(model):
         raise InputError("pack", found=f"stream with {model}, which is packed",
                          expected="a dense folder")
@@ -137,12 +136,7 @@ def pack_step(
     with record.timed("count"):
         words = vocabulary_of(vocabulary, values, source.model)
         counted = _counted(source, values, group_size, str(out), words)
-    if counted.packed_matrices == 0:
-        raise InputError(
-            "pack", found=f"{model} with {counted.zeros / max(counted.weights, 1):.1%} of its "
-            f"blocks' weights zero: no matrix gets smaller as {values}", expected="a pruned model",
-            mend=f"Prune it first: neurosparse compress {model} --sparsity 0.6, or profile, "
-                 "allocate and prune.")
+    _refuse_unpruned(counted)
     if not write:
         return counted
     done = None
@@ -158,6 +152,22 @@ def pack_step(
     record.write(target / "run.json")
     found = {**record.results, "folder": size_of(target), "notes": counted.notes}
     return PackReport(**found)
+
+
+def _refuse_taken(target: Path) -> None:
+    if target.exists() and (target.is_file() or any(target.iterdir())):
+        raise InputError("pack", found=f"results in {target}", expected="a new or empty folder",
+                         mend="Name another with --out, or replace them with --overwrite.")
+
+
+def _refuse_unpruned(counted: PackReport) -> None:
+    if counted.packed_matrices == 0:
+        raise InputError(
+            "pack", found=f"{counted.model} with {counted.zeros / max(counted.weights, 1):.1%} of "
+            f"its blocks' weights zero: no matrix gets smaller as {counted.values}",
+            expected="a pruned model",
+            mend=f"Prune it first: neurosparse compress {counted.model} --sparsity 0.6, or "
+                 "profile, allocate and prune.")
 
 
 def _write(source: Opened, done: Rounded | None, target: Path, values: str,
@@ -190,8 +200,7 @@ def _counted(source: Opened, values: str, group: int | None, out: str, words: st
     others = sum(p.numel() for p in source.model.parameters()) - (0 if source.packed else inside)
     rest = others * wide
     if words is not None:
-        size, rows = vocabulary_size(source.model)
-        rest += size + 4 * rows - size * wide
+        rest -= vocabulary_saving(source.model, wide)
     weights = sum(rows * cols for rows, cols, _ in shapes)
     gone = weights - sum(nnz for _, _, nnz in shapes)
     return PackReport(

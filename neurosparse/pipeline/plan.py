@@ -14,7 +14,7 @@ from neurosparse.measure import profile_cost
 from neurosparse.measure.rule_evidence import evidence_of
 from neurosparse.models import find_blocks, find_targets, load_empty, resolve
 from neurosparse.pipeline.options import CompressOptions
-from neurosparse.pipeline.pack import DENSE_BYTES
+from neurosparse.pipeline.pack import rest_bytes
 from neurosparse.sparse import packed_bytes
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
@@ -91,7 +91,7 @@ def plan(options: CompressOptions) -> Plan:
     stream = wants_streaming(options)
     kept = sum(packed_bytes(*t.shape, t.size - round(t.size * options.sparsity), options.values,
                             options.group_size) for t in targets)
-    rest = (total - pruned) * DENSE_BYTES[options.values]
+    rest = rest_bytes(model, total - pruned, options.values)
     element = _BYTES[options.dtype]
     resident = (total - inside + inside // len(blocks)) if stream else total
     hidden = 2 * tokens * width * 4

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from neurosparse.errors import FormatError
+from neurosparse.layout import bitmap_bytes
 from neurosparse.models.linears import is_conv1d
 from neurosparse.sparse.experts import PARTS, SparseExperts, is_fused_experts
 from neurosparse.sparse.headers import Entry
 from neurosparse.sparse.kinds import find_kind
 from neurosparse.sparse.linear import SparseLinear
-from neurosparse.sparse.matrix import PackedMatrix, bitmap_width
+from neurosparse.sparse.matrix import PackedMatrix
 from neurosparse.sparse.rows import PackedRows
 
 
@@ -99,7 +100,7 @@ def _skeleton(entries: Mapping[str, Entry], name: str, shape: tuple[int, int], v
               group: int | None) -> PackedMatrix:
     kind, (rows, cols) = find_kind(values), shape
     wanted: dict[str, tuple[torch.dtype, tuple[int, ...] | None]] = {
-        "bitmap": (torch.uint8, (rows, bitmap_width(cols))), "values": (kind.dtype, None)}
+        "bitmap": (torch.uint8, (rows, bitmap_bytes(cols))), "values": (kind.dtype, None)}
     if group is not None:
         wanted["scales"] = (torch.bfloat16, (rows, -(-cols // group)))
     elif kind.name == "int8":

@@ -9,6 +9,7 @@ import torch
 
 from neurosparse import kernels
 from neurosparse.errors import InputError
+from neurosparse.layout import bitmap_bytes
 from neurosparse.sparse.groups import grouped
 from neurosparse.sparse.kinds import Kind, find_group, find_kind, kind_of
 
@@ -67,11 +68,6 @@ class PackedMatrix:
         return sum(array.nbytes for array in arrays if array is not None)
 
 
-def bitmap_width(cols: int) -> int:
-    """Bytes of one row of a bitmap: whole 64-bit words."""
-    return 8 * -(-cols // 64)
-
-
 def packed_bytes(rows: int, cols: int, nnz: int, values: str, group_size: int | None = None
                  ) -> int:
     """Bytes that ``pack`` makes of a matrix, exactly.
@@ -93,7 +89,7 @@ def packed_bytes(rows: int, cols: int, nnz: int, values: str, group_size: int | 
     if group is not None:
         scales = 2 * rows * -(-cols // group)
     payload = kind.length(nnz) * kind.itemsize
-    return rows * bitmap_width(cols) + payload + scales
+    return rows * bitmap_bytes(cols) + payload + scales
 
 
 def pack(weight: torch.Tensor, *, mask: torch.Tensor | None = None, values: str = "bf16",

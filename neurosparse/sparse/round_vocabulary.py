@@ -120,14 +120,16 @@ def dense_vocabulary(model: Any) -> dict[str, Tensor]:
     return found
 
 
-def vocabulary_size(model: Any) -> tuple[int, int]:
-    """Weights and rows of embedding and head, once where they are tied; zeros if not roundable."""
+def vocabulary_saving(model: Any, itemsize: int) -> int:
+    """Bytes that int8 rows with their scales take less than ``itemsize`` bytes a weight; 0 where
+    the vocabulary cannot be rounded. Tied rows count once.
+    """
     if not _can_be_rounded(model):
-        return 0, 0
+        return 0
     embedding, head, tied = vocabulary_modules(model)
     held = [embedding] + ([head] if head is not None and not tied else [])
     shapes = [model.get_submodule(name).weight.shape for name in held]
-    return sum(rows * cols for rows, cols in shapes), sum(rows for rows, _ in shapes)
+    return sum(rows * cols * (itemsize - 1) - 4 * rows for rows, cols in shapes)
 
 
 def _check_in_memory(module: nn.Module) -> None:

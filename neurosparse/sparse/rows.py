@@ -10,9 +10,10 @@ from torch import nn
 
 from neurosparse import kernels
 from neurosparse.errors import FormatError, InputError
+from neurosparse.layout import bitmap_bytes
 from neurosparse.sparse.arithmetic import Rows, row_offsets, version_of
 from neurosparse.sparse.kinds import kind_of
-from neurosparse.sparse.matrix import PackedMatrix, bitmap_width, unpack
+from neurosparse.sparse.matrix import PackedMatrix, unpack
 
 
 class PackedRows(nn.Module):
@@ -42,9 +43,9 @@ class PackedRows(nn.Module):
         super().__init__()
         self.parts = parts
         rows, cols = packed.shape
-        if packed.bitmap.shape != (rows, bitmap_width(cols)):
+        if packed.bitmap.shape != (rows, bitmap_bytes(cols)):
             raise InputError("hold packed rows", found=f"a bitmap {tuple(packed.bitmap.shape)}",
-                             expected=f"({rows}, {bitmap_width(cols)}) for a matrix {packed.shape}")
+                             expected=f"({rows}, {bitmap_bytes(cols)}) for a matrix {packed.shape}")
         self.rows, self.cols = rows, cols
         self._views: Rows | None = None
         self._version = 0

@@ -55,12 +55,8 @@ def save(
         fp16, float32 with fp32.
     targets
         What may be packed; by default all targets of the decoder blocks.
-    tokenizer
-        Saved beside the weights.
-    budget
-        ``Budget``, its file, or its JSON object; becomes ``budget.json``.
-    max_shard_bytes
-        Begin a new file before one would hold more.
+    tokenizer, budget, max_shard_bytes
+        As for ``CheckpointWriter``.
     masks
         Bool tensors (out, in) by target name: the entries to keep, zeros among them too. By
         default those that are not zero.
@@ -109,12 +105,7 @@ def save(
     ) as writer:
         copying = _Copy(model, writer, before, masks or {})
         copying.outside(blocks, rounded_vocabulary(model) if words else dense_vocabulary(model))
-        for index in range(len(blocks)):
-            progress("pack", index, len(blocks))
-            with (open_block or nullcontext)(index):
-                copying.block(blocks.names[index],
-                              [target for target in chosen if target.block == index])
-        progress("pack", len(blocks), len(blocks))
+        copying.inside(blocks, chosen, open_block, progress)
         done = {target.name for target in everything} == copying.packed
         sizes = writer.close(complete=told == ALL if before else done)
         return {**sizes, "packed_dense": copying.in_dense}
@@ -158,6 +149,15 @@ class _Copy:
                 self._dense(name, tensor)
         for name, tensor in words.items():
             self.writer.add(name, tensor, keep_dtype=name.endswith(".scales"))
+
+    def inside(self, blocks: Blocks, targets: Sequence[Target], open_block: OpenBlock | None,
+               progress: Progress) -> None:
+        """All blocks, one open at a time."""
+        for index, name in enumerate(blocks.names):
+            progress("pack", index, len(blocks))
+            with (open_block or nullcontext)(index):
+                self.block(name, [target for target in targets if target.block == index])
+        progress("pack", len(blocks), len(blocks))
 
     def block(self, path: str, targets: Sequence[Target]) -> None:
         """One block, whose weights are in memory."""

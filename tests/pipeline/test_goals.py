@@ -29,17 +29,19 @@ def _options(place: Path) -> StepOptions:
                        window_length=32)
 
 
-def test_bytes_are_those_of_the_files(place: Path) -> None:
+@pytest.mark.parametrize(("values", "limit"), [("bf16", 120_000), ("int8", 75_000)])
+def test_bytes_are_those_of_the_files(values: str, limit: int, place: Path) -> None:
     loaded = ns.models.load(str(place / "m"))
     uniform = allocator_of(sizes_only(loaded.model), "uniform", {})
-    met = sparsity_for_goal(Goal(bytes=120_000), _options(place), uniform)
-    assert met.value <= 120_000
+    met = sparsity_for_goal(Goal(bytes=limit), _options(place), uniform, values=values)
+    assert met.value <= limit
     tokens = ns.models.windows(loaded.tokenizer, [tiny_text()], length=32)[:2]
     ns.pruning.prune(loaded.model, uniform(met.sparsity), tokens)
-    ns.sparse.save(loaded.model, place / "packed")
-    stored = sum(file.stat().st_size for file in (place / "packed").glob("*.safetensors"))
+    sizes = ns.sparse.save(loaded.model, place / values, values=values)
+    stored = sum(file.stat().st_size for file in (place / values).glob("*.safetensors"))
     # The header and the alignment of the tensors are the file's own.
-    assert met.value == pytest.approx(stored, rel=0.05) and stored >= met.value
+    assert met.value == pytest.approx(sizes["packed"] + sizes["dense"], rel=0.01)
+    assert stored >= met.value
     with pytest.raises(BudgetError, match="too large"):
         sparsity_for_goal(Goal(bytes=1000), _options(place), uniform)
 
