@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Future
+from concurrent.futures import Future
 from typing import Any
 
-from neurosparse.sweeps.pool import Submits
+from neurosparse.sweeps.pool import Submits, lost_worker
 
 Outcome = tuple[float | None, str | None]
 _LONGEST = 300
@@ -43,7 +43,7 @@ def outcomes(fitness: Callable[..., Any], arguments: Sequence[Any], fidelity: in
 
     Raises
     ------
-    BrokenExecutor, CancelledError
+    BrokenExecutor, CancelledError, or what dask.distributed has for them
         The executor lost its workers: no fault of the configuration.
     """
     if executor is None:  # one after the other, so that each is written down at once
@@ -56,8 +56,9 @@ def outcomes(fitness: Callable[..., Any], arguments: Sequence[Any], fidelity: in
                        for argument in arguments)
         for future in futures:
             yield future.result()
-    except (BrokenExecutor, CancelledError) as error:
-        error.add_note("neurosparse: in a search; what was finished is in the archive")
+    except Exception as error:
+        if lost_worker(error):
+            error.add_note("neurosparse: in a search; what was finished is in the archive")
         raise
     finally:
         for future in futures:

@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -23,6 +23,16 @@ class Submits(Protocol):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Run ``fn(*args)`` some time, somewhere."""
+
+
+# What dask.distributed raises when workers died under a task; it cannot be imported here.
+_DEAD = ("KilledWorker", "CommClosedError", "FutureCancelledError")
+
+
+def lost_worker(error: BaseException) -> bool:
+    """Whether an executor lost its workers: no fault of what was submitted."""
+    return (isinstance(error, (BrokenExecutor, CancelledError))
+            or type(error).__name__ in _DEAD)
 
 
 def here() -> str:

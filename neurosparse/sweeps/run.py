@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ from typing import Any
 from neurosparse.errors import InputError, NeurosparseError
 from neurosparse.progress import Progress, silent
 from neurosparse.sweeps.grid import Grid, make_grid
-from neurosparse.sweeps.pool import Here, Pool, Submits, evaluate, here
+from neurosparse.sweeps.pool import Here, Pool, Submits, evaluate, here, lost_worker
 from neurosparse.sweeps.result import SweepResult
 from neurosparse.sweeps.store import Store
 
-# What dask.distributed raises when workers died under a task; it cannot be imported here.
-_DEAD = ("KilledWorker", "CommClosedError", "FutureCancelledError")
 # Points handed to an executor that does not say how many workers it has.
 _WINDOW = 256
 
@@ -212,7 +210,7 @@ class _Run:
         except Exception as error:
             if isinstance(error, BrokenExecutor):
                 self._mourn_pool(number, error)
-            elif isinstance(error, CancelledError) or type(error).__name__ in _DEAD:
+            elif lost_worker(error):
                 self._mourn(number, error)
                 self.suspects.append(number)
             else:

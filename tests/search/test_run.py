@@ -168,6 +168,25 @@ def test_a_dead_worker_is_no_failure_of_the_configuration(tmp_path: Path) -> Non
     assert found.failed == 0
 
 
+class KilledWorker(Exception):
+    """What dask.distributed says when workers died under a task, by its name."""
+
+
+def test_a_dead_dask_worker_is_none_either(tmp_path: Path) -> None:
+    class Dying:
+        def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_exception(KilledWorker("measured", "tcp://127.0.0.1:1"))
+            return future
+
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(KilledWorker) as caught:
+        search(SPACE, cases.plain, RandomProposer(SPACE), 4, takes="values", archive=path,
+               executor=Dying())
+    assert "in the archive" in caught.value.__notes__[0]
+    assert not read_archive(path).entries
+
+
 def noisy(values: np.ndarray, fidelity: int) -> float:
     """Less windows, more noise; the same noise for the same configuration."""
     rng = np.random.default_rng([fidelity, *np.rint(np.asarray(values) * 1e6).astype(int)])
