@@ -3,6 +3,7 @@
 Run: make table-budgets      (hours on two cores; goes on where it was stopped)
      python benchmarks/table_budgets.py --show          prints the table from what is there
      python benchmarks/table_budgets.py --show --windows 16      of the first 16 windows alone
+     python benchmarks/table_budgets.py --show --markdown        as docs/rules.md has it
      python benchmarks/table_budgets.py --selection --power 9 --rules "propagation + sparsegpt"
                                                         how the rule's power was chosen
      python benchmarks/table_budgets.py --quick         a few windows, to see that it runs
@@ -200,6 +201,39 @@ def show(table: dict[str, Any], windows: int) -> None:
             print(f"  {rule:<22}" + " ".join(cells))
 
 
+# Rows of the docs; those of an earlier power were measured with earlier profiles.
+_DOCS = ("uniform", "er", "global", "owl", "alpha", "dlp", "representation", "fisher-trace",
+         "absorption", "arithmetic", "arithmetic predicted", "propagation", "uniform + sparsegpt",
+         "propagation, power 6 + sparsegpt", "propagation + sparsegpt", "uniform + refit",
+         "propagation, power 6 + refit", "propagation + refit")
+
+
+def markdown(table: dict[str, Any], name: str) -> None:
+    """Seed 0 of a model; paired to ``propagation`` with the same solver, which has its error."""
+    def of(rule: str, sparsity: float) -> Perplexity | None:
+        row = table.get(f"{name}|{rule}|{sparsity}|0")
+        return row and Perplexity(np.array(row["nll"]), row["predictions"])
+
+    print(f"\n| {name} | 50 % | 60 % | 70 % |\n|---|---|---|---|")
+    for rule in _DOCS:
+        solver = rule.partition(" + ")[2]
+        ours = f"propagation + {solver}" if solver else "propagation"
+        cells = []
+        for sparsity in SPARSITIES:
+            found, best = of(rule, sparsity), of(ours, sparsity)
+            text = f"{found.value:#.3g}" if found else ""
+            text = (f"{found.value:.0f}" if found and found.value >= 1000 else text).rstrip(".")
+            if found and rule == ours:
+                text += f" ± {found.stderr:.1f}"
+            elif found and best:
+                mean, error = paired_difference(best, found)
+                text += f" ({mean:+.3f} ± {error:.3f})"
+            cells.append(text)
+        if any(cells):
+            label = rule.replace(", power 6", ", k = 6 / (1 - S)")
+            print(f"| `{label}` | {' | '.join(cells)} |")
+
+
 def table_parser(about: str, rules: Iterable[str], windows: int, out: str
                  ) -> argparse.ArgumentParser:
     """The arguments that both tables take."""
@@ -231,6 +265,7 @@ def main() -> None:
                         help="where choices are made: 24 windows of the selection text")
     parser.add_argument("--power", type=float,
                         help="of one over the density that stays, in the rule's k")
+    parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     if arguments.selection or arguments.power is not None:
         arguments.windows = 24 if arguments.selection else arguments.windows
@@ -243,7 +278,11 @@ def main() -> None:
         arguments.out = arguments.profiles = "build/table-budgets-quick"
     if not arguments.show:
         run(arguments)
-    show(rows_in(arguments.out), arguments.windows)
+    if arguments.markdown:
+        for name in arguments.models:
+            markdown(rows_in(arguments.out), name)
+    else:
+        show(rows_in(arguments.out), arguments.windows)
 
 
 if __name__ == "__main__":
