@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer table-search figure-search table-video clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer table-search figure-search table-video table-joined clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -123,6 +123,10 @@ figure-search: setup-dev
 table-video: setup-dev
 	$(BIN)/python examples/video/train_small.py --out out/small-video
 	$(BIN)/python benchmarks/table_video.py --out build/table-video.json
+
+table-joined: setup-dev
+	$(BIN)/python examples/video/train_small.py --out out/small-video
+	$(BIN)/python benchmarks/table_joined.py --out build/table-joined.json
 
 clean:
 	rm -rf build docs/_build out

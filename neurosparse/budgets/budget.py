@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,11 +122,14 @@ class Budget(_Strict):
 
     def write(self, path: str | Path) -> None:
         """Write the file, whole or not at all; one target a line."""
+        write_text(path, self._text() + "\n")
+
+    def _text(self) -> str:
         whole = self.as_dict()
         targets = whole.pop("targets")
         head = json.dumps(whole, indent=1, ensure_ascii=False)[:-2]
         lines = ",\n  ".join(json.dumps(target, ensure_ascii=False) for target in targets)
-        write_text(path, f'{head},\n "targets": [\n  {lines}]\n}}\n')
+        return f'{head},\n "targets": [\n  {lines}]\n}}'
 
     @classmethod
     def read(cls, path: str | Path, *, kind: Kind | None = None) -> Budget:
@@ -145,6 +149,22 @@ class Budget(_Strict):
             raise FormatError(f"read {path}", found=f"{len(found)} budgets of kind {kind or 'any'}",
                               expected="one", mend="Name the kind.")
         return found[0]
+
+
+def write_budgets(path: str | Path, budgets: Sequence[Budget]) -> None:
+    """Write several budgets into one file, whole or not at all; ``read_budgets`` reads it.
+
+    Raises
+    ------
+    BudgetError
+        No budget, or two of one kind: nobody could name them apart.
+    """
+    kinds = [budget.kind for budget in budgets]
+    if not kinds or len(set(kinds)) != len(kinds):
+        raise BudgetError(f"write {path}", found=f"budgets of kinds {kinds}",
+                          expected="one or more, each of its own kind")
+    text = ",\n".join(budget._text() for budget in budgets)
+    write_text(path, f'{{"budgets": [\n{text}\n]}}\n')
 
 
 def read_budgets(path: str | Path) -> list[Budget]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +26,10 @@ def command(
         help="Solve kept weights again so that damaged inputs give the dense outputs; strength in "
              "[0, 1].")] = None,
     pattern: of.Pattern = None, keep_zeros: of.KeepZeros = False,
-    values: Annotated[str, typer.Option(help="bf16, fp16, fp32, int8 or int4.")] = "bf16",
+    values: of.Values = "bf16", group: of.Group = None,
+    questions: Annotated[str | None, typer.Option(
+        help="Calibrate a video model on these questions, with frames in its prompts: JSON lines, "
+             "as for neurosparse video budget.")] = None,
     calibration: of.Calibration = None, windows: of.Windows = 32,
     window_length: of.WindowLength = 512, seed: of.Seed = None, dtype: of.Dtype = "float32",
     device: of.Device = "cpu", batch_size: of.BatchSize = 8,
@@ -66,12 +70,23 @@ def command(
 ) -> None:
     """Take away what a budget says, and write the packed model; or cut structures out."""
     from neurosparse.errors import InputError
-    from neurosparse.pipeline import StepOptions, StructuredOptions, prune_step
+    from neurosparse.pipeline import (
+        StepOptions,
+        StructuredOptions,
+        prune_step,
+        video_prune_step,
+    )
 
     options = StepOptions(model, calibration, windows, window_length, seed, method, (), dtype,
                           device, batch_size, products=products)
     options.full()
+    if questions is not None and (structured or calibration is not None):
+        raise InputError("prune", found="--questions with --structured or --calibration",
+                         expected="one of them")
     if structured:
+        if group is not None:
+            raise InputError("prune", found=f"--group {group} with --structured",
+                             expected="no --group: what is cut out is stored dense")
         _cut(options, StructuredOptions(rate, budget, rule, metric, compensate, heads, experts,
                                         round_to, export, blocks=blocks),
              out, force=force, dry_run=dry_run, progress=progress)
@@ -85,8 +100,10 @@ def command(
                          mend="Make one with neurosparse allocate; or cut with --structured "
                               "--rate.")
     with shown(progress) as see:
-        done = prune_step(options, budget, out, values=values, refit=refit, pattern=pattern,
-                          keep_zeros=keep_zeros, force=force, progress=see)
+        step = prune_step if questions is None else partial(
+            video_prune_step, questions=questions)
+        done = step(options, budget, out=out, values=values, group_size=group, refit=refit,
+                    pattern=pattern, keep_zeros=keep_zeros, force=force, progress=see)
     print(f"{out}: {sum(done.dropped.values()):,} of {done.size:,} weights are gone "
           f"({done.sparsity:.4%})")
     for note in done.notes:

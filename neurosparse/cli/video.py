@@ -9,47 +9,25 @@ from typer.core import TyperGroup
 
 from neurosparse.cli import model_options as of
 from neurosparse.cli import options as run
+from neurosparse.cli import video_budget
 from neurosparse.cli.progress import shown
 from neurosparse.cli.show import duration, print_facts, print_json, print_table, size
-
-_Tokens = "Tokens and frames"
-_Scores = "What matters for the question"
-_Run = "Run"
-
-ModelName = Annotated[str, typer.Option("--model", help="Folder or hub id of a video model.")]
-Budget = Annotated[int, typer.Option(
-    "--token-budget", help="Tokens for the video, without the model's separators.",
-    rich_help_panel=_Tokens)]
-FrameCount = Annotated[int | None, typer.Option(
-    "--frames", help="To take; 96, and 64 for each hour, where it is not given.",
-    rich_help_panel=_Tokens)]
-Resizer = Annotated[str, typer.Option(
-    help="bilinear, average, rows-columns, strided or merge.", rich_help_panel=_Tokens)]
-FrameSide = Annotated[int | None, typer.Option(
-    "--side", help="Pixels of the longer side that frames are held at; bounds memory.",
-    rich_help_panel=_Tokens)]
-Decoupling = Annotated[str, typer.Option(
-    help="entities, events or off: what the model is asked to look for.",
-    rich_help_panel=_Scores)]
-ScorerName = Annotated[str, typer.Option(
-    "--scorer", help="self; none (all frames alike); folder of a CLIP, SigLIP or video model.",
-    rich_help_panel=_Scores)]
-ScorerTokens = Annotated[int | None, typer.Option(
-    help="Tokens that a scorer sees a frame with; fewer is cheaper.", rich_help_panel=_Scores)]
-Rule = Annotated[str, typer.Option(
-    help="power, softmax or rank: from scores to shares.", rich_help_panel=_Scores)]
-Power = Annotated[float, typer.Option(
-    help="Of the score, or of its rank; 0 is uniform.", rich_help_panel=_Scores)]
-Guard = Annotated[bool, typer.Option(
-    "--guard/--no-guard", help="Mix towards uniform where the scorer contradicts itself.",
-    rich_help_panel=_Scores)]
-Cache = Annotated[str | None, typer.Option(help="Folder where scores are kept.",
-                                           rich_help_panel=_Run)]
-Converted = Annotated[str | None, typer.Option(
-    help="For the published LLaVA-Video: folder it is rewritten to, once.",
-    rich_help_panel=_Run)]
-NewTokens = Annotated[int, typer.Option(help="Tokens of an answer at most.",
-                                        rich_help_panel=_Run)]
+from neurosparse.cli.video_options import (
+    Budget,
+    Cache,
+    Converted,
+    Decoupling,
+    FrameCount,
+    FrameSide,
+    Guard,
+    ModelName,
+    NewTokens,
+    Power,
+    Resizer,
+    Rule,
+    ScorerName,
+    ScorerTokens,
+)
 
 
 class _AskFirst(TyperGroup):
@@ -66,7 +44,8 @@ class _AskFirst(TyperGroup):
 app = typer.Typer(
     cls=_AskFirst, no_args_is_help=True, add_completion=False,
     help='Ask about videos within a budget of tokens: video clip.mp4 "What is ...?" --model DIR '
-         "--token-budget N; or video eval questions.jsonl.")
+         "--token-budget N; or video eval questions.jsonl; or video budget questions.jsonl.")
+app.command("budget")(video_budget.command)
 
 
 @app.command("ask")
@@ -86,13 +65,13 @@ def ask(
     as_json: run.AsJson = False, progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """One question about one video: the answer, and a picture of what was looked at."""
-    from neurosparse.pipeline import VideoOptions, video_cost, video_step
+    from neurosparse.pipeline import VideoOptions, token_budget_of, video_cost, video_step
 
     options = VideoOptions(
-        model=model, token_budget=token_budget, frames=frames, decoupling=decoupling,
-        scorer=scorer, scorer_tokens=scorer_tokens, resizer=resizer, rule=rule, power=power,
-        guard=guard, side=side, cache=cache, max_new_tokens=max_new_tokens, dtype=dtype,
-        device=device, converted=converted)
+        model=model, token_budget=token_budget_of(token_budget), frames=frames,
+        decoupling=decoupling, scorer=scorer, scorer_tokens=scorer_tokens, resizer=resizer,
+        rule=rule, power=power, guard=guard, side=side, cache=cache,
+        max_new_tokens=max_new_tokens, dtype=dtype, device=device, converted=converted)
     if dry_run:
         _print_cost(video_cost(options, video), as_json=as_json)
         return
@@ -123,14 +102,14 @@ def evaluate(
     debug: of.Debug = False,
 ) -> None:
     """Accuracy on questions with options, with its error; answers are kept as they come."""
-    from neurosparse.pipeline import VideoOptions, video_eval
+    from neurosparse.pipeline import VideoOptions, token_budget_of, video_eval
     from neurosparse.pipeline.video_eval import video_eval_cost
 
     options = VideoOptions(
-        model=model, token_budget=token_budget, frames=frames, decoupling=decoupling,
-        scorer=scorer, scorer_tokens=scorer_tokens, resizer=resizer, rule=rule, power=power,
-        guard=guard, side=side, cache=cache, max_new_tokens=max_new_tokens, dtype=dtype,
-        device=device, converted=converted)
+        model=model, token_budget=token_budget_of(token_budget), frames=frames,
+        decoupling=decoupling, scorer=scorer, scorer_tokens=scorer_tokens, resizer=resizer,
+        rule=rule, power=power, guard=guard, side=side, cache=cache,
+        max_new_tokens=max_new_tokens, dtype=dtype, device=device, converted=converted)
     if dry_run:
         _print_eval_cost(video_eval_cost(options, questions, limit=limit, seed=seed),
                          as_json=as_json)

@@ -36,6 +36,8 @@ from neurosparse.measure.decode_parts import decode_parts
 from neurosparse.measure.dense_twin import dense_twin
 from neurosparse.measure.depth import DepthErrors
 from neurosparse.measure.evidence import Collector, Cost
+from neurosparse.measure.joined_points import JoinedPoints, joined_points
+from neurosparse.measure.operations import Operations, counted
 from neurosparse.measure.perplexity import Perplexity, paired_difference, perplexity
 from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
@@ -43,6 +45,7 @@ from neurosparse.measure.replay import Replay
 from neurosparse.measure.structure_rule import structure_rates
 from neurosparse.measure.timing import GenerationSpeed, generation_speed, loop_speed, python_share
 from neurosparse.measure.turns import Spread, Summary, Turn, summarise
+from neurosparse.measure.video_answers import VideoAsked, Watching, calibration_prompts
 
 __all__ = [
     "AbsorptionCollector",
@@ -59,7 +62,9 @@ __all__ = [
     "GainsCollector",
     "GenerationComparison",
     "GenerationSpeed",
+    "JoinedPoints",
     "LsaCollector",
+    "Operations",
     "OwlCollector",
     "Perplexity",
     "ProgressionCollector",
@@ -76,15 +81,20 @@ __all__ = [
     "Spread",
     "Summary",
     "Turn",
+    "VideoAsked",
+    "Watching",
     "accuracy",
+    "calibration_prompts",
     "choice_accuracy",
     "choice_items",
     "compare_generation",
+    "counted",
     "damage",
     "decode_bytes",
     "decode_parts",
     "dense_twin",
     "generation_speed",
+    "joined_points",
     "known_evidence",
     "local_error",
     "loop_speed",

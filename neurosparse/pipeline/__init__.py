@@ -21,8 +21,11 @@ from neurosparse.pipeline.steps import (
 from neurosparse.pipeline.structured_cost import search_cost, structured_cost
 from neurosparse.pipeline.structured_step import StructuredOptions, structured_step
 from neurosparse.pipeline.values import convert_values
+from neurosparse.pipeline.video_calibration import JoinedOptions
 from neurosparse.pipeline.video_eval import video_eval
-from neurosparse.pipeline.video_session import VideoOptions, VideoSession
+from neurosparse.pipeline.video_joined import video_budget, video_budget_cost
+from neurosparse.pipeline.video_prune import video_prune_step
+from neurosparse.pipeline.video_session import VideoOptions, VideoSession, token_budget_of
 from neurosparse.pipeline.video_step import video_cost, video_step
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "CompressResult",
     "Generated",
     "Goal",
+    "JoinedOptions",
     "Opened",
     "PackReport",
     "Plan",
@@ -58,7 +62,11 @@ __all__ = [
     "sparsity_for_goal",
     "structured_cost",
     "structured_step",
+    "token_budget_of",
+    "video_budget",
+    "video_budget_cost",
     "video_cost",
     "video_eval",
+    "video_prune_step",
     "video_step",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurosparse.budgets import Budget, Profile, check_budget
+from neurosparse.budgets import Budget, Profile, check_budget, read_budgets
 from neurosparse.errors import InputError
 from neurosparse.measure import Collector, Cost, profile, profile_cost
 from neurosparse.measure.rule_evidence import collector_of, evidence_of
@@ -16,6 +16,7 @@ from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning import PruneReport, Refit, prune
 from neurosparse.sparse import save
+from neurosparse.sparse.kinds import find_group
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,15 @@ def profile_step(options: StepOptions, evidence: Sequence[str | Collector], out:
 
 
 def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, values: str = "bf16",
-               refit: float | None = None, pattern: str | None = None, keep_zeros: bool = False,
-               force: bool = False, progress: Progress = silent) -> PruneReport:
+               group_size: int | None = None, refit: float | None = None,
+               pattern: str | None = None, keep_zeros: bool = False, force: bool = False,
+               progress: Progress = silent) -> PruneReport:
     """Prune a model by a budget file and write it packed (``neurosparse prune``).
 
     Parameters
     ----------
+    group_size
+        Columns that share a scale, as for ``sparse.pack``.
     refit
         Strength of the re-fit of the kept weights; None leaves them as they are.
     pattern, keep_zeros
@@ -142,11 +146,12 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
     BudgetError
         The budget is for another model, or does not fit this one.
     InputError
-        ``out`` exists.
+        ``out`` exists; an unknown kind of values, or a size of groups that it has not.
     """
+    find_group(values, group_size)
     if Path(out).exists():
         raise InputError("prune", found=f"{out} exists", expected="a new folder")
-    chosen = Budget.read(budget)
+    chosen = weights_budget(budget)
     loaded = load(options.model, dtype=options.dtype, device=options.device)
     check_budget(chosen, model=identity(loaded.model), force=force)
     texts = gather(options.full(), loaded.tokenizer)
@@ -154,6 +159,18 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
                  batch_size=options.batch_size, progress=progress, pattern=pattern,
                  keep_zeros=keep_zeros, refit=None if refit is None else Refit(strength=refit),
                  dtype=products_of(loaded.model, options.products))
-    save(loaded.model, out, values=values, tokenizer=loaded.tokenizer, budget=chosen,
-         progress=progress)
+    save(loaded.model, out, values=values, group_size=group_size, tokenizer=loaded.tokenizer,
+         budget=chosen, progress=progress)
     return done
+
+
+def weights_budget(path: str | Path) -> Budget:
+    """The budget of a file; of a file of several (a joined one) that of the weights.
+
+    Raises
+    ------
+    NeurosparseError
+        As for ``read_budgets``; several budgets, none of them of kind ``"sparsity"``.
+    """
+    found = read_budgets(path)
+    return found[0] if len(found) == 1 else Budget.read(path, kind="sparsity")

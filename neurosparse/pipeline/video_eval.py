@@ -140,7 +140,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _answered(session: VideoSession, number: int, one: VideoQuestion) -> dict[str, Any]:
     line: dict[str, Any] = {"number": number, "video": one.video.name, "group": one.group,
-                            "options": len(one.options), "right": chr(65 + one.answer)}
+                            "options": len(one.options), "right": chr(65 + (one.answer or 0))}
     try:
         _, facts = session.answer(one.video, one.question, one.options)
     except NeurosparseError as error:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse import sparse
 from neurosparse.errors import InputError, ModelError
 from neurosparse.files import read_json
 from neurosparse.models import load, resolve
@@ -65,7 +66,7 @@ def model_type(name: str) -> str:
 def open_video_model(
     name: str, *, dtype: str = "float32", device: str = "cpu", converted: str | None = None
 ) -> VideoModel:
-    """Load a video model of any family that has an adapter, with its processor.
+    """Load a video model of any family that has an adapter, dense or packed, with its processor.
 
     Parameters
     ----------
@@ -86,8 +87,9 @@ def open_video_model(
     folder = _folder(name)
     if model_type(name) in _PUBLISHED:
         folder = _converted(name, folder, converted)
-    loaded = load(folder, dtype=dtype, device=device)
-    return VideoModel(loaded.model, load_processor(folder), family_of(loaded.model), name)
+    model = (sparse.load(folder, dtype=dtype, device=device) if sparse.is_packed(folder)
+             else load(folder, dtype=dtype, device=device).model)
+    return VideoModel(model, load_processor(folder), family_of(model), name)
 
 
 def open_scorer(

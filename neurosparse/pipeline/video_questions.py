@@ -24,7 +24,7 @@ class VideoQuestion:
     question, options
         What is asked, and the answers to choose from, without letters.
     answer
-        Number of the right option.
+        Number of the right option; None where the record has none.
     group
         Whatever accuracies are also given by, ``""`` where nothing.
     """
@@ -32,15 +32,22 @@ class VideoQuestion:
     video: Path
     question: str
     options: tuple[str, ...]
-    answer: int
+    answer: int | None
     group: str = ""
 
 
-def read_questions(path: str | Path) -> list[VideoQuestion]:
+def read_questions(path: str | Path, *, labelled: bool = True) -> list[VideoQuestion]:
     """Read JSON lines of ``video``, ``question``, ``options``, ``answer`` and maybe ``group``.
 
     ``answer`` is a letter, or one of the options word for word. Options may carry their letters
     (``"A. a dog"``), as those of Video-MME do.
+
+    Parameters
+    ----------
+    path
+        The file.
+    labelled
+        Whether every record must have options and an answer; else both may be left out.
 
     Raises
     ------
@@ -64,19 +71,23 @@ def read_questions(path: str | Path) -> list[VideoQuestion]:
             except json.JSONDecodeError as error:
                 raise FormatError(f"read {source}", found=f"line {number}: {error}",
                                   expected="one JSON record a line") from error
-            found.append(_question(record, source, number))
+            found.append(_question(record, source, number, labelled))
     if not found:
         raise InputError(f"read {source}", found="no record", expected="one or more")
     return found
 
 
-def _question(record: Any, source: Path, number: int) -> VideoQuestion:
+def _question(record: Any, source: Path, number: int, labelled: bool) -> VideoQuestion:
+    if not labelled and isinstance(record, dict):
+        record = {"options": [], "answer": None, **record}
     try:
         video, question, options, answer = (record[name] for name in
                                             ("video", "question", "options", "answer"))
+        free = not labelled and options == []
         plain = (isinstance(video, str) and isinstance(question, str)
-                 and isinstance(answer, str) and isinstance(options, list)
-                 and 2 <= len(options) <= 26 and all(isinstance(o, str) for o in options))
+                 and (isinstance(answer, str) or (not labelled and answer is None))
+                 and isinstance(options, list) and all(isinstance(o, str) for o in options)
+                 and (2 <= len(options) <= 26 or free))
     except (KeyError, TypeError):
         plain = False
     if not plain:
@@ -84,8 +95,9 @@ def _question(record: Any, source: Path, number: int) -> VideoQuestion:
                           expected="video, question and answer as texts, options as a list of 2 "
                                    "to 26 texts")
     bare = without_letters(options)
-    right = _index(answer, bare, options)
-    if right is None:
+    # Without options an answer is nothing that could be matched.
+    right = None if answer is None or not options else _index(answer, bare, options)
+    if right is None and options and answer is not None:
         raise FormatError(f"read {source}", found=f"line {number}: answer {answer!r}",
                           expected=f"a letter from A to {chr(64 + len(bare))}, or an option")
     return VideoQuestion((source.parent / video), question, tuple(bare), right,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from neurosparse.budgets import Budget
 from neurosparse.errors import BudgetError, InputError
 from neurosparse.pipeline.video_models import open_scorer, open_video_model
 from neurosparse.progress import Progress, silent
@@ -17,6 +18,20 @@ from neurosparse.video.decouple import Mode
 
 _WORDS = {"decoupling": ("entities", "events", "off"), "resizer": RESIZERS,
           "rule": ("power", "softmax", "rank")}
+
+
+def token_budget_of(value: str | int) -> int:
+    """A token budget by its number, or by a budget file with tokens in it.
+
+    Raises
+    ------
+    InputError, FormatError
+        Neither a whole number nor a file of budgets; a file without tokens.
+    """
+    try:
+        return int(value)
+    except ValueError:
+        return int(Budget.read(str(value), kind="tokens").total.kept)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from neurosparse.report.figure_autocovariance import autocovariance
 from neurosparse.report.figure_budgets import budgets
 from neurosparse.report.figure_curves import curves
 from neurosparse.report.figure_depth import depth
+from neurosparse.report.figure_joined import joined
 from neurosparse.report.figure_perplexity import perplexity
 from neurosparse.report.figure_phase import phase
 from neurosparse.report.figure_rates import rates
@@ -21,6 +22,7 @@ __all__ = [
     "budgets",
     "curves",
     "depth",
+    "joined",
     "perplexity",
     "phase",
     "rates",

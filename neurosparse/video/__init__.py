@@ -19,6 +19,7 @@ from neurosparse.video.llava_video_checkpoint import convert_llava_video
 from neurosparse.video.merge import merge_rows_and_columns, merge_tokens
 from neurosparse.video.planted import break_even, planted_accuracy
 from neurosparse.video.processor import VideoProcessor, load_processor
+from neurosparse.video.reading import reading
 from neurosparse.video.resize import RESIZERS, resize_tokens
 from neurosparse.video.sampling import frame_count, uniform_indices
 from neurosparse.video.score import FrameScores, score_frames
@@ -66,6 +67,7 @@ __all__ = [
     "merge_tokens",
     "planted_accuracy",
     "read_frames",
+    "reading",
     "resize_tokens",
     "sample_frames",
     "score_coarse_to_fine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,8 +28,25 @@ def generate(
     max_new_tokens
         Where to stop at the latest; the model's end tokens stop it before.
     """
+    found = greedy(family, model, processor, prompt, max_new_tokens=max_new_tokens)
+    if found and found[-1] in _end_tokens(model, processor):
+        del found[-1]
+    text: str = processor.tokenizer.decode(found, skip_special_tokens=True)
+    return text.strip()
+
+
+def greedy(
+    family: Family, model: Any, processor: VideoProcessor, prompt: Prompt, *,
+    max_new_tokens: int = 16,
+) -> list[int]:
+    """Token ids of the greedy answer, the end token among them where it is reached.
+
+    Parameters
+    ----------
+    family, model, processor, prompt, max_new_tokens
+        As for :func:`generate`.
+    """
     stop = _end_tokens(model, processor)
-    embedding = model.get_input_embeddings()
     # The models count on from the greatest position of the prompt.
     position = int(prompt.positions.max()) + 1
     step, cache, found = prompt, None, list[int]()
@@ -37,17 +55,48 @@ def generate(
             out = family.forward(model, step, past_key_values=cache, use_cache=True,
                                  logits_to_keep=1)
             cache = out.past_key_values
-            token = int(out.logits[0, -1].argmax())
-            if token in stop:
+            found.append(int(out.logits[0, -1].argmax()))
+            if found[-1] in stop:
                 break
-            found.append(token)
-            ids = torch.tensor([[token]], device=prompt.embeds.device)
-            shape = (*prompt.positions.shape[:-1], 1)
-            step = Prompt(embedding(ids), torch.full(shape, position, device=ids.device),
-                          torch.zeros_like(ids, dtype=torch.bool))
+            step = _words(model, prompt, found[-1:], position)
             position += 1
-    text: str = processor.tokenizer.decode(found, skip_special_tokens=True)
-    return text.strip()
+    return found
+
+
+def answer_logs(family: Family, model: Any, prompt: Prompt, answer: Sequence[int]) -> Tensor:
+    """Log-probabilities of the next token at every token of a given answer.
+
+    Parameters
+    ----------
+    family, model, prompt
+        As for :func:`generate`.
+    answer
+        Token ids, one or more; the model is read as if it had said them.
+
+    Returns
+    -------
+    float32 Tensor of shape (tokens of the answer, vocabulary)
+    """
+    whole = prompt
+    if len(answer) > 1:
+        more = _words(model, prompt, answer[:-1], int(prompt.positions.max()) + 1)
+        whole = Prompt(torch.cat([prompt.embeds, more.embeds], 1),
+                       torch.cat([prompt.positions, more.positions], -1),
+                       torch.cat([prompt.places, more.places], 1), prompt.deep)
+    with torch.no_grad():
+        logits = family.forward(model, whole, use_cache=False, logits_to_keep=len(answer)).logits
+    logs: Tensor = torch.log_softmax(logits[0].float(), dim=-1)
+    return logs
+
+
+def _words(model: Any, prompt: Prompt, ids: Sequence[int], position: int) -> Prompt:
+    """Tokens of text at consecutive positions, in the form of a prompt's."""
+    device = prompt.embeds.device
+    table = torch.tensor([list(ids)], device=device)
+    shape = (*prompt.positions.shape[:-1], len(ids))
+    places = torch.arange(position, position + len(ids), device=device).expand(shape)
+    return Prompt(model.get_input_embeddings()(table), places,
+                  torch.zeros_like(table, dtype=torch.bool))
 
 
 def _end_tokens(model: Any, processor: VideoProcessor) -> set[int]:

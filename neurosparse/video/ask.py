@@ -11,17 +11,19 @@ from typing import Any
 import torch
 
 from neurosparse.progress import Progress, silent
-from neurosparse.video.answer import completer, generate
-from neurosparse.video.assign import Assignment, assign_tokens
-from neurosparse.video.decouple import Decoupled, Mode, decouple
-from neurosparse.video.families import Family, Features, Shown, family_of
+from neurosparse.video.answer import generate
+from neurosparse.video.assign import Assignment
+from neurosparse.video.decouple import Decoupled, Mode
+from neurosparse.video.families import Family, family_of
 from neurosparse.video.frames import Frames, sample_frames
+from neurosparse.video.look import Sharing, look, show, with_options
 from neurosparse.video.processor import halves
-from neurosparse.video.resize import Resizer, makes_rectangles, resize_tokens
-from neurosparse.video.score import FrameScores, score_frames
+from neurosparse.video.resize import Resizer
+from neurosparse.video.score import FrameScores
 from neurosparse.video.scorers import AskedScorer, ScoreFunction, Scorer
-from neurosparse.video.units import Times, encode_frames, full_grid, unit_scores, unit_times
 from neurosparse.video.weights import WeightRule
+
+__all__ = ["Answer", "ask", "show", "with_options"]
 
 
 @dataclass(frozen=True)
@@ -66,32 +68,6 @@ class _Clock:
     def lap(self, name: str) -> None:
         now = time.perf_counter()
         self.seconds[name], self._before = now - self._before, now
-
-
-def show(
-    features: Features, assignment: Assignment, times: Times, duration: float,
-    method: Resizer = "bilinear",
-) -> Shown:
-    """Resize the units that are kept to their tokens.
-
-    Parameters
-    ----------
-    features
-        Of all units.
-    assignment
-        With one entry a unit.
-    times, duration
-        In seconds.
-    method
-        A resizer; those that make rectangles use the grids, the others the counts.
-    """
-    kept = assignment.kept.tolist()
-    sizes: list[Any] = ([assignment.grids[i] for i in kept] if makes_rectangles(method)
-                        else [int(assignment.tokens[i]) for i in kept])
-    rows = resize_tokens(features.grids[kept], sizes, method=method)
-    deep = [resize_tokens(layer[kept], sizes, method=method) for layer in features.deep]
-    return Shown(rows, kept, [float(times.of[i]) for i in kept], len(times.of), times.spacing,
-                 duration, deep)
 
 
 def ask(
@@ -158,39 +134,18 @@ def ask(
     taken = video if isinstance(video, Frames) else sample_frames(
         video, frames, side=side, progress=progress)
     clock.lap("decode")
-    given = None if isinstance(decoupling, str) else list(decoupling)
-    mode: Mode = decoupling if isinstance(decoupling, str) else "entities"  # type: ignore[assignment]
-    asked = decouple(question, completer(adapter, model, parts), mode=mode, options=options,
-                     given=given)
-    clock.lap("decouple")
     judge = scorer if scorer is not None else AskedScorer(model, parts, family=adapter)
-    scores = score_frames(taken.pictures, asked, judge, batch=batch, cache=cache,
-                          progress=progress)
-    clock.lap("score")
-    features = encode_frames(adapter, model, parts, taken.pictures, batch=batch,
-                             progress=progress)
-    clock.lap("encode")
-    together = adapter.unit_frames(model)
-    assignment = assign_tokens(
-        unit_scores(scores.scores, together), token_budget, full=full_grid(features),
-        floor=floor, rule=rule, power=power, temperature=temperature,
-        trust=scores.trust if guard else 1.0)
-    times = unit_times(taken.times, together)
+    seen = look(adapter, model, parts, taken, question, judge, decoupling=decoupling,
+                options=options, batch=batch, cache=cache, progress=progress, lap=clock.lap)
+    sharing = Sharing(rule, power, temperature, guard, floor, resizer)
+    assignment = seen.assign(token_budget, sharing)
     with torch.no_grad():
-        shown = show(features, assignment, times, taken.duration, resizer)
+        shown = show(seen.features, assignment, seen.times, seen.duration, resizer)
         clock.lap("resize")
-        prompt = adapter.prompt(model, parts, with_options(question, options), shown)
+        prompt = adapter.prompt(model, parts, seen.question, shown)
         text = generate(adapter, model, parts, prompt, max_new_tokens=max_new_tokens)
     clock.lap("answer")
-    unread = (asked.note,) if asked.note and mode != "off" else ()
+    unread = (seen.asked.note,) if seen.asked.note and decoupling != "off" else ()
     notes = (*taken.notes, *unread, *assignment.notes)
-    return Answer(text, asked, scores, assignment, tuple(times.of.tolist()), len(prompt),
-                  clock.seconds, notes)
-
-
-def with_options(question: str, options: Sequence[str]) -> str:
-    """The question, its options with letters, and what kind of answer is wanted."""
-    if not options:
-        return question
-    listed = "\n".join(f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options))
-    return f"{question}\n{listed}\nAnswer with the letter of the right option only."
+    return Answer(text, seen.asked, seen.scores, assignment, tuple(seen.times.of.tolist()),
+                  len(prompt), clock.seconds, notes)

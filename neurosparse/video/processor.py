@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neurosparse.errors import FormatError, InputError
 from neurosparse.extras import extras_named
-from neurosparse.files import read_json
+from neurosparse.files import read_json, write_json
 from neurosparse.video.literal import without_special_tokens
 
 
@@ -37,6 +37,17 @@ class VideoProcessor:
     image_processor: Any
     tokenizer: Any
     chat_template: str | None = None
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write both halves, and the template where it is not the tokenizer's own.
+
+        A folder of a pruned model needs them beside its weights, and is given to ``sparse.save``
+        as ``tokenizer``.
+        """
+        self.image_processor.save_pretrained(str(folder))
+        self.tokenizer.save_pretrained(str(folder))
+        if self.chat_template is not None:
+            write_json(Path(folder) / "chat_template.json", {"chat_template": self.chat_template})
 
 
 def halves(processor: Any) -> VideoProcessor:

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from neurosparse.errors import InputError
 
@@ -88,7 +87,11 @@ def _check(given: Floats, rule: str, power: float, temperature: float, trust: fl
 def _raw(scores: Floats, rule: str, power: float, temperature: float) -> Floats:
     if rule == "softmax":
         return np.asarray(np.exp((scores - scores.max()) / temperature), float)
-    base = np.asarray(rankdata(scores), float) if rule == "rank" else scores
+    base = scores
+    if rule == "rank":
+        from scipy.stats import rankdata  # slow to load, and no other rule needs it
+
+        base = np.asarray(rankdata(scores), float)
     # Divided by the greatest first: a power of a small number must not vanish as a whole.
     return np.asarray((base / base.max()) ** power, float)
 

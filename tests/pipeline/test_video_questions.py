@@ -55,3 +55,23 @@ def test_records(tmp_path: Path) -> None:
     path.write_text("\n")
     with pytest.raises(InputError, match="no record"):
         read_questions(path)
+
+
+def test_records_without_answers(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    lines: list[dict[str, Any]] = [
+        {"video": "a.mp4", "question": "what ?"},
+        {"video": "a.mp4", "question": "what ?", "options": ["a dog", "a cat"]},
+        {"video": "a.mp4", "question": "what ?", "answer": "a dog"},
+        {"video": "a.mp4", "question": "what ?", "options": ["a dog", "a cat"], "answer": "B"}]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = read_questions(path, labelled=False)
+    assert [one.answer for one in found] == [None, None, None, 1]
+    assert [len(one.options) for one in found] == [0, 2, 0, 2]
+    with pytest.raises(FormatError, match="line 1"):
+        read_questions(path)
+    for wrong in ({"question": "what ?"}, {**lines[0], "options": ["one"]},
+                  {**lines[3], "answer": "C"}, {**lines[0], "answer": 3}, ["a.mp4"]):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(FormatError, match="line 1"):
+            read_questions(path, labelled=False)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurosparse.errors import ModelError
 from neurosparse.video.decouple import Decoupled
-from neurosparse.video.families import Family, Features, Shown, family_of
+from neurosparse.video.families import Family, Features, Prompt, Shown, family_of
 from neurosparse.video.grids import best_grid
 from neurosparse.video.processor import halves
 from neurosparse.video.resize import resize_tokens
@@ -81,18 +81,15 @@ class AskedScorer:
                              expected="a tokenizer with the letters A and B")
         return torch.tensor(sorted(found))
 
+    def asks(self, model: Any) -> bool:
+        """Whether it is this model that is asked."""
+        return self._model is model
+
     def read(self, pictures: Sequence[Picture], asked: Decoupled) -> Floats:
         """Readings, shape (2 or 4, frames): options in order and swapped, by wording."""
         family, model = self._family, self._model
-        together = family.unit_frames(model)
-        alone = [picture for picture in pictures for _ in range(together)]
         with torch.no_grad():
-            features = encode_frames(family, model, self._processor, alone, batch=len(alone))
-            shown = self._shown(features)
-            wordings = [asked.scoring_question(), asked.paraphrase()]
-            prompts = [family.prompt(model, self._processor, self._question(words, order), one)
-                       for words in wordings[: 1 + self._paraphrase] for order in _ORDERS
-                       for one in shown]
+            prompts = self.prompts(pictures, asked)
             whole, mask, last = pad_prompts(prompts, self._padding)
             logits = family.forward(model, whole, attention_mask=mask, use_cache=False).logits
             rows = torch.arange(len(prompts), device=logits.device)
@@ -104,6 +101,19 @@ class AskedScorer:
         readings = share.reshape(-1, len(pictures))
         readings[1::2] = 1 - readings[1::2]
         return readings
+
+    def prompts(self, pictures: Sequence[Picture], asked: Decoupled) -> list[Prompt]:
+        """What the model reads: wording by wording, order by order, frame by frame."""
+        family, model = self._family, self._model
+        together = family.unit_frames(model)
+        alone = [picture for picture in pictures for _ in range(together)]
+        with torch.no_grad():
+            features = encode_frames(family, model, self._processor, alone, batch=len(alone))
+            shown = self._shown(features)
+            wordings = [asked.scoring_question(), asked.paraphrase()]
+            return [family.prompt(model, self._processor, self._question(words, order), one)
+                    for words in wordings[: 1 + self._paraphrase] for order in _ORDERS
+                    for one in shown]
 
     def _shown(self, features: Features) -> list[Shown]:
         full = full_grid(features)

@@ -11,10 +11,12 @@ import torch
 def weights_digest(model: Any) -> str:
     """Twelve hex digits that change with a model's weights: of 64 entries of every parameter.
 
-    Two models of one shape (a fine-tuned one and its base) must not share cached scores.
+    Two models of one shape (a fine-tuned one and its base) must not share cached scores; nor two
+    packed ones, whose weights are buffers.
     """
     found = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
+    kept = {name: buffer for name, buffer in model.state_dict().items() if buffer.numel()}
+    for name, parameter in sorted({**kept, **dict(model.named_parameters())}.items()):
         flat = parameter.detach().reshape(-1)
         places = torch.linspace(0, flat.numel() - 1, min(64, flat.numel())).long()
         some = flat[places.to(flat.device)].double().cpu().numpy()
