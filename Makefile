@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 EXT := $(wildcard ext/*.* ext/kernels/*) meson.build ext/meson.build neurosparse/meson.build
 
 # One torch thread in each of two workers; what is timed or limited in memory is marked slow.
-QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not real"
+QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not real"
 
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)

@@ -34,10 +34,10 @@ class Done:
         return json.loads(self.out, parse_constant=refuse)
 
 
-def run(*arguments: Any) -> Done:
-    """Run ``neurosparse ARGUMENTS`` here, without progress."""
-    out, err = io.StringIO(), io.StringIO()
-    quiet = [] if "--help" in arguments else ["--progress", "none"]
+def run(*arguments: Any, err: io.StringIO | None = None) -> Done:
+    """Run ``neurosparse ARGUMENTS`` here, without progress where they name none."""
+    out, err = io.StringIO(), io.StringIO() if err is None else err
+    quiet = [] if {"--help", "--progress"} & set(arguments) else ["--progress", "none"]
     argv = ["neurosparse", *map(str, arguments), *quiet]
     code: Any = 0
     with (mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out),
@@ -72,6 +72,38 @@ def interrupted(*arguments: Any, after: str) -> Done:
         job.send_signal(signal.SIGINT)
         out, err = job.communicate(timeout=120)
     return Done(job.returncode, out, "".join(seen) + err)
+
+
+class _Stopper(io.StringIO):
+    """A stderr that presses Ctrl-C once, when a line with ``after`` has been written."""
+
+    def __init__(self, after: str) -> None:
+        super().__init__()
+        self.after = after
+        self.pressed = False
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        if not self.pressed and text.endswith("\n") and self.after in self.getvalue():
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+        return count
+
+
+def interrupted_here(*arguments: Any, after: str) -> Done:
+    """As :func:`interrupted`, in this process: no start to wait for, and never too late.
+
+    The signal is a real one; it comes at the line itself, where a parent that reads the lines of
+    a loaded machine may press after the work is done.
+    """
+    err = _Stopper(after)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = run(*arguments, "--progress", "lines", err=err)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert err.pressed, done.err
+    return done
 
 
 def files(folder: Path) -> list[str]:

@@ -6,17 +6,27 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_runner import interrupted, refused, run
+from cli_runner import Done, interrupted_here, refused, run
 from tiny import tiny_model, tiny_text, write_tiny
 
 import neurosparse as ns
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    write_tiny(tmp_path / "model", blocks=2)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model and a text that no test changes."""
+    folder = tmp_path_factory.mktemp("adapt")
+    write_tiny(folder / "model", blocks=2)
     lines = [json.dumps({"text": part}) for part in tiny_text(6000).split("\n\n")]
-    (tmp_path / "own.jsonl").write_text("\n".join(lines))
+    (folder / "own.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def place(shared: Path, tmp_path: Path) -> Path:
+    """A folder of the test's own, with links to what is shared."""
+    (tmp_path / "model").symlink_to(shared / "model")
+    (tmp_path / "own.jsonl").symlink_to(shared / "own.jsonl")
     return tmp_path
 
 
@@ -26,12 +36,17 @@ def _command(place: Path, *more: str) -> list[str]:
             "--out", str(place / "out"), "--values", "fp32", *more]
 
 
-def test_ends_in_a_packed_model(place: Path) -> None:
-    done = run(*_command(place, "--json"))
-    assert done.code == 0, done.err
-    found = done.json
+@pytest.fixture(scope="module")
+def whole(shared: Path) -> Done:
+    """One undisturbed run; what it wrote lies in ``shared / "out"``."""
+    return run(*_command(shared, "--json"))
+
+
+def test_ends_in_a_packed_model(whole: Done, shared: Path) -> None:
+    assert whole.code == 0, whole.err
+    found = whole.json
     assert abs(found["sparsity"] - 0.7) < 1e-4 and len(found["steps"]) == 2
-    out = place / "out"
+    out = shared / "out"
     assert {path.name for path in out.iterdir()} == {
         "model", "run.json", "steps.json", "losses.jsonl", "adaptation.png"}
     model = ns.sparse.load(out / "model")
@@ -40,7 +55,7 @@ def test_ends_in_a_packed_model(place: Path) -> None:
     assert abs(1 - kept / total - 0.7) < 1e-4
     lines = [json.loads(line) for line in (out / "losses.jsonl").read_text().splitlines()]
     assert [one["step"] for one in lines] == list(range(1, len(lines) + 1))
-    again = run(*_command(place))
+    again = run(*_command(shared))
     refused(again, "--overwrite")
 
 
@@ -53,11 +68,9 @@ def test_table_and_dry_run(place: Path) -> None:
     assert "not learnt from" in done.out and "70.00%" in done.out
 
 
-def test_interrupted_and_resumed(place: Path) -> None:
+def test_interrupted_and_resumed(place: Path, whole: Done) -> None:
     """Ctrl-C in the middle of learning; the resumed run ends as an undisturbed one."""
-    whole = run(*_command(place, "--json"))
-    (place / "out").rename(place / "whole")
-    cut = interrupted(*_command(place), after="learn at 61")
+    cut = interrupted_here(*_command(place), after="learn at 61")
     assert cut.code == 130 and "--resume" in cut.err
     refused(run(*_command(place)), "unfinished work", "--resume")
     done = run(*_command(place, "--resume", "--json"))
@@ -71,12 +84,22 @@ def test_interrupted_and_resumed(place: Path) -> None:
     assert not (place / "out" / ".work").exists()
 
 
+def test_stores_groups(place: Path) -> None:
+    done = run(*_command(place, "--steps", "1", "--values", "int8", "--group", "32", "--json"))
+    assert done.code == 0, done.err
+    model = ns.sparse.load(place / "out" / "model")
+    packed = [m.packed() for m in model.modules() if isinstance(m, ns.sparse.SparseLinear)]
+    assert packed and all(one.kind.name == "int8" and one.has_groups(32) for one in packed)
+
+
 @pytest.mark.parametrize(("more", "said"), [
     (("--ranks", "damage"), "rule 'propagation'"),
     (("--distill", "2"), "distill in [0, 1]"),
     (("--windows", "0"), "windows"),
     (("--data", "nothing.jsonl"), "no such file"),
     (("--sparsity", "1.5"), "sparsity"),
+    (("--group", "64"), "values int8 or int4"),
+    (("--values", "int4", "--group", "48"), "32, 64, 128, 256"),
     (("--steps", "200"), "at least one batch a step"),
 ])
 def test_bad_input(place: Path, more: tuple[str, ...], said: str) -> None:
@@ -84,11 +107,13 @@ def test_bad_input(place: Path, more: tuple[str, ...], said: str) -> None:
 
 
 def test_one_window_is_too_little(place: Path) -> None:
+    (place / "own.jsonl").unlink()
     (place / "own.jsonl").write_text('{"text": "' + "w1 " * 40 + '"}\n')
     refused(run(*_command(place, "--dry-run")), "one window", "--report-text")
 
 
 def test_records_without_text_are_refused(place: Path) -> None:
+    (place / "own.jsonl").unlink()
     (place / "own.jsonl").write_text('{"number": 3}\n')
     refused(run(*_command(place)), "without a text field")
 

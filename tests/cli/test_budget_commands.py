@@ -46,6 +46,28 @@ def test_profile_allocate_prune(place: Path, capsys: pytest.CaptureFixture[str])
     assert torch.isfinite(model(input_ids=torch.tensor([[3, 4, 5]])).logits).all()
 
 
+def test_prune_stores_groups_and_refuses_them_before_it_works(place: Path) -> None:
+    _profile(place, "m", "g.h5", "--evidence", "shapes")
+    _run("allocate", place / "g.h5", "--sparsity", 0.6, "--rule", "uniform", "--out",
+         place / "g.json")
+    more = ["prune", place / "m", "--budget", place / "g.json", "--out", place / "grouped",
+            "--calibration", place / "t.txt", "--windows", 2, "--window-length", 32, "--progress",
+            "none"]
+    for wrong, said in ((["--group", 64], "values int8 or int4"),
+                        (["--values", "int4", "--group", 48], "32, 64, 128, 256"),
+                        (["--values", "int5"], "one of bf16")):
+        with pytest.raises(ns.errors.InputError, match=said):
+            _run(*more, *wrong)
+    with pytest.raises(ns.errors.InputError, match="--group 32 with --structured"):
+        _run(*more, "--structured", "--group", 32)
+    assert not (place / "grouped").exists()
+    _run(*more, "--values", "int4", "--group", 32)
+    model = ns.sparse.load(place / "grouped")
+    assert model.config.quantization_config.group == 32
+    packed = [m.packed() for m in model.modules() if isinstance(m, ns.sparse.SparseLinear)]
+    assert packed and all(one.kind.name == "int4" and one.has_groups(32) for one in packed)
+
+
 def test_allocate_takes_options_bounds_bits_and_multiples(place: Path,
                                                           capsys: pytest.CaptureFixture[str]
                                                           ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,28 @@ def test_a_failing_folder_leaves_the_old_one(tmp_path: Path) -> None:
     with write_whole_folder(tmp_path / "f") as beside:
         (beside / "y").write_text("3")
     assert [p.name for p in (tmp_path / "f").iterdir()] == ["y"]
+
+
+def test_what_is_renamed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content first, then the new name, then the folder that holds the name."""
+    done: list[tuple[str, object]] = []
+    replace = os.replace
+
+    def moved(old: Path, new: Path) -> None:
+        done.append(("rename", new.name))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append(("sync", os.fstat(handle).st_ino)))
+    monkeypatch.setattr(os, "replace", moved)
+    write_text(tmp_path / "a", "x")
+    inode, folder = (tmp_path / "a").stat().st_ino, tmp_path.stat().st_ino
+    assert done == [("sync", inode), ("rename", "a"), ("sync", folder)]
+    done.clear()
+    with write_whole_folder(tmp_path / "f") as beside:
+        (beside / "deep").mkdir()
+        (beside / "deep" / "x").write_text("1")
+    inode = (tmp_path / "f" / "deep" / "x").stat().st_ino
+    assert done == [("sync", inode), ("rename", "f"), ("sync", folder)]
 
 
 def test_a_closed_folder_is_named(tmp_path: Path) -> None:

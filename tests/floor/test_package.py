@@ -27,8 +27,9 @@ def test_deciding_and_reporting_never_load_torch() -> None:
 
 def test_loading_a_packed_model_waits_for_no_compiler() -> None:
     done = run("import sys, neurosparse as ns; ns.sparse; before = 'numba' in sys.modules;"
-               "print(before, ns.models.DepthPropagator.__name__, 'numba' in sys.modules)")
-    assert done.stdout.strip() == "False DepthPropagator True", done.stderr
+               "print('neurosparse.sparse.triton_bits' in sys.modules, before,"
+               "      ns.models.DepthPropagator.__name__, 'numba' in sys.modules)")
+    assert done.stdout.strip() == "False False DepthPropagator True", done.stderr
 
 
 @pytest.mark.parametrize("use", [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_cases import FORMS, Case, bound, cases, exact, make_case
+from kernel_cases import FORMS, Array, Case, bound, cases, exact, make_case
 
 from neurosparse import kernels
 from neurosparse.tiles import Tiles
@@ -85,28 +87,37 @@ def test_all_levels_make_the_same_tiles_and_give_them_back(case: Case) -> None:
     assert len(seen) == 1
 
 
+@cache
+def wide(kind: str, batch: int, halves: bool) -> tuple[Case, Array, Array, Array]:
+    """A case of odd panels and two blocks of columns, x as given, the product, and its sizes.
+
+    The same for all levels, and in float64 slower than the kernels: reckoned once.
+    """
+    case = make_case(kind, 83, 4500, 0.4, 12)
+    x = given = np.random.default_rng(2).standard_normal((batch, 4500)).astype(np.float32)
+    if halves:
+        given = (x.view(np.uint32) >> 16).astype(np.uint16)
+        x = (given.astype(np.uint32) << 16).view(np.float32)
+    sizes = np.abs(x).astype(np.float64) @ np.abs(case.floats).astype(np.float64).T
+    return case, given, exact(case, x), sizes
+
+
 @pytest.mark.usefixtures("level")
 @pytest.mark.parametrize("kind", ["bf16", "int8", "int8 groups", "int4"])
 @pytest.mark.parametrize("halves", [False, True])
 @pytest.mark.parametrize("batch", [1, 4, 13, 40])
 def test_the_product_of_many_vectors_is_within_the_bound(kind: str, halves: bool, batch: int
                                                          ) -> None:
-    case = make_case(kind, 83, 4500, 0.4, 12)  # odd panels, two blocks of columns
+    case, given, want, sizes = wide(kind, batch, halves)
     tiles = case.tiles()
-    x = np.random.default_rng(2).standard_normal((batch, 4500)).astype(np.float32)
-    given, out = x, np.empty((batch, 83), np.float32)
-    if halves:
-        given = (x.view(np.uint32) >> 16).astype(np.uint16)
-        x = (given.astype(np.uint32) << 16).view(np.float32)
-        out = np.empty((batch, 83), np.uint16)
+    out = np.empty((batch, 83), np.uint16 if halves else np.float32)
     if not tiles.matmul_at(given.ctypes.data, halves, batch, out.ctypes.data):
         assert kernels.level() != "avx512vbmi2"
         return
     found = (out.astype(np.uint32) << 16).view(np.float32) if halves else out
-    sizes = np.abs(x).astype(np.float64) @ np.abs(case.floats).astype(np.float64).T
     rounding = 2.0**-8 * np.abs(found) if halves else 0
     limit = ((4500 + 16) * 2.0**-23 + 2.0**-16) * sizes + rounding
-    assert np.all(np.abs(found - exact(case, x)) <= limit)
+    assert np.all(np.abs(found - want) <= limit)
 
 
 @pytest.mark.usefixtures("level")
@@ -122,10 +133,16 @@ def test_columns_without_weights_do_not_matter(kind: str) -> None:
     assert np.array_equal(case.product(x), case.product(changed))
 
 
+@cache
+def large(kind: str) -> Case:
+    """Several chunks, of uneven last size; the same for all levels."""
+    return make_case(kind, 1100, 1000, 0.5, 5)
+
+
 @pytest.mark.usefixtures("level", "restored_threads")
 @pytest.mark.parametrize("kind", FORMS)
 def test_same_bits_at_any_number_of_threads(kind: str) -> None:
-    case = make_case(kind, 1100, 1000, 0.5, 5)  # several chunks, of uneven last size
+    case = large(kind)
     x = np.random.default_rng(1).standard_normal((5, 1000)).astype(np.float32)
     results = []
     for threads in (1, 2, 3, 7, 2):

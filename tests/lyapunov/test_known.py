@@ -82,6 +82,7 @@ def test_row_5_lorenz_sum_is_exact_at_order_eight():
     assert found.sum_rule_residual < 1e-7
 
 
+@pytest.mark.slow
 def test_row_6_lorenz_of_wolf():
     known, found = run("lorenz63 (16, 45.92, 4)", dt=0.005)
     near(found, known.exponents, known.tolerance)
@@ -104,6 +105,7 @@ def test_row_8_rossler():
     assert found.sum_rule_residual < 1e-3
 
 
+@pytest.mark.slow
 def test_row_9_jerk():
     known, found = run("jerk")
     near(found, known.exponents, known.tolerance)
@@ -146,6 +148,7 @@ def test_row_12_lorenz_96_largest_exponent_alone():
     assert found.stderr[0] < 0.02
 
 
+@pytest.mark.slow
 def test_row_13_driven_van_der_pol():
     _, found = run("van_der_pol")
     assert abs(found.exponents[0] / 0.085 - 1) < 0.2

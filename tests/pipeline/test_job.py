@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same evaluation, without the seconds that a fresh process takes to import torch."""
-    def here(name: str, windows: Path, arguments: list[str], **_: Any) -> dict[str, Any]:
-        given = read_windows(windows)
-        dtype = arguments[arguments.index("--dtype") + 1]
-        return evaluate(name, given.get("report"), prompt=given["prompt"][:, :8], dtype=dtype,
-                        stream="--stream" in arguments)
+@pytest.fixture(autouse=True, scope="module")
+def draw_page() -> Iterator[Callable[[Path], Path]]:
+    """The same evaluation, without the seconds that a fresh process takes to import torch.
 
-    monkeypatch.setattr(job, "evaluate_alone", here)
+    One job is timed and draws its page, ``exact``; the others leave out what no test of theirs
+    looks at: the clock, and the figures. Gives what draws a page.
+    """
+    def here(name: str, windows: Path, arguments: list[str], **_: Any) -> dict[str, Any]:
+        given, timed = read_windows(windows), "exact" in windows.parts
+        dtype = arguments[arguments.index("--dtype") + 1]
+        return evaluate(name, given.get("report"), prompt=given["prompt"][:, :8] if timed else None,
+                        sample=timed, dtype=dtype, stream="--stream" in arguments)
+
+    write = job.report.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "evaluate_alone", here)
+        patch.setattr(job.report, "write",
+                      lambda folder: write(folder) if "exact" in folder.parts else None)
+        yield write
 
 
 def compress(place: Path, out: str, sparsity: float = 0.6, **more: Any) -> Any:
@@ -45,9 +55,20 @@ def compress(place: Path, out: str, sparsity: float = 0.6, **more: Any) -> Any:
     return ns.compress(str(place / "model"), sparsity, out=str(place / out), **options)
 
 
-def test_streamed_and_in_memory_give_the_same_files(place: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(place: Path) -> Any:
+    """The usual job, in memory."""
+    return compress(place, "whole", products="own")
+
+
+@pytest.fixture(scope="module")
+def exact(place: Path) -> Any:
+    """A job whose packed values are the pruned ones, timed and with its page."""
+    return compress(place, "exact", values="fp32", rule="uniform", products="own")
+
+
+def test_streamed_and_in_memory_give_the_same_files(place: Path, whole: Any) -> None:
     # In the model's own type: bfloat16 products of batches of other sizes round otherwise.
-    whole = compress(place, "whole", products="own")
     streamed = compress(place, "streamed", products="own", stream=True, hidden="disk")
     for file in ("model/model.safetensors", "model/budget.json", "budget.json"):
         assert (whole.folder / file).read_bytes() == (streamed.folder / file).read_bytes(), file
@@ -59,20 +80,27 @@ def test_streamed_and_in_memory_give_the_same_files(place: Path) -> None:
         compress(place, "never", stream=True, rule="arithmetic", search_step=True)
 
 
-def test_fast_products_are_nearly_the_same(place: Path) -> None:
-    own, fast = (compress(place, f"products-{one}", rule="uniform", products=one)
-                 for one in ("own", "auto"))
-    mine, theirs = (one.results["rows"][-1]["perplexity"] for one in (own, fast))
+def test_fast_products_are_nearly_the_same(place: Path, exact: Any) -> None:
+    fast = compress(place, "fast", values="fp32", rule="uniform", products="auto")
+    mine, theirs = (one.results["rows"][-1]["perplexity"] for one in (exact, fast))
     assert theirs == pytest.approx(mine, rel=0.02)
-    assert own.budget.targets == fast.budget.targets
+    assert exact.budget.targets == fast.budget.targets
 
 
-def test_the_packed_model_is_the_pruned_model(place: Path) -> None:
-    result = compress(place, "fp32", values="fp32", rule="uniform", products="own")
+def test_everything_is_there(exact: Any) -> None:
+    assert {path.name for path in exact.folder.iterdir()} == {
+        "model", "profile.h5", "budget.json", "run.json", "report.html"}
+    for row in exact.results["rows"]:
+        assert row["prefill_tokens_per_s"] > 0 and row["decode_tokens_per_s"] > 0
+        assert row["peak_memory_bytes"] >= row["libraries_memory_bytes"] > 0
+    assert exact.results["sample"]["text"]
+
+
+def test_the_packed_model_is_the_pruned_model(place: Path, exact: Any) -> None:
     loaded = ns.models.load(str(place / "model"))
     tokens = read_tokens(place, loaded.tokenizer)
     prune(loaded.model, allocate(sizes_only(loaded.model), 0.6), tokens)
-    packed = result.load()
+    packed = exact.load()
     inputs = torch.arange(3, 43)[None]
     linear = loaded.model.model.layers[1].mlp.up_proj
     assert torch.equal(packed.model.layers[1].mlp.up_proj.to_dense(), linear.weight)
@@ -132,19 +160,28 @@ def test_other_values_and_excluded_linears(place: Path, values: str) -> None:
     assert rows[f"packed {values}"]["bytes"] == file.stat().st_size
 
 
-def test_counted_sizes_are_those_of_a_file(place: Path) -> None:
+def test_counted_sizes_are_those_of_a_file_and_a_seed_is_recorded(place: Path, whole: Any) -> None:
     """What the table counts for int8 beside a bf16 run is what an int8 run then writes."""
-    counted = {row["name"]: row["bytes"] for row in compress(place, "count").results["sizes"]}
-    written = compress(place, "write", values="int8").results["sizes"]
-    size = next(row["bytes"] for row in written if row["name"] == "packed int8")
+    counted = {row["name"]: row["bytes"] for row in whole.results["sizes"]}
+    seeded = compress(place, "write", values="int8", seed=3)
+    size = next(row["bytes"] for row in seeded.results["sizes"] if row["name"] == "packed int8")
     # The file has a header of names, which the count leaves out.
     assert 0 < size - counted["packed int8"] < 8000
+    # Of both jobs, the other of which drew no windows by a seed.
+    seeds = [one.results["text"]["calibration"]["seed"] for one in (whole, seeded)]
+    assert seeds == [None, 3]
+    assert ns.budgets.Budget.read(seeded.folder / "budget.json").mean() == pytest.approx(0.6)
 
 
-def test_a_seed_changes_the_windows_and_is_recorded(place: Path) -> None:
-    result = compress(place, "seed", seed=3)
-    assert result.results["text"]["calibration"]["seed"] == 3
-    assert ns.budgets.Budget.read(result.folder / "budget.json").mean() == pytest.approx(0.6)
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [
+    {"stream": True, "hidden": "disk"}, {"values": "int4", "exclude": ("*.down_proj",)},
+    {"rule": "arithmetic", "search_step": True, "selection_windows": 2}], ids=["streamed", "int4",
+                                                                             "search"])
+def test_every_job_has_its_page(place: Path, draw_page: Callable[[Path], Path], tmp_path: Path,
+                                more: dict[str, Any]) -> None:
+    page = draw_page(compress(place, str(tmp_path / "page"), **more).folder)
+    assert page.read_text(encoding="utf-8").count("<svg") >= 8
 
 
 def test_solvers_get_the_compensated_budget() -> None:

@@ -16,23 +16,31 @@ ROLES = {
     "self_attn.o_proj": 331_776, "mlp.gate_proj": 884_736, "mlp.up_proj": 884_736,
     "mlp.down_proj": 884_736,
 }
+ALL = tuple(ROLES)
+# A page takes as long as it has panels, one for each role: enough where they do not matter.
+FEW = ("self_attn.q_proj", "mlp.down_proj")
 BLOCKS = 30
 LEVELS = np.arange(1, 10) / 10
 MODEL = {"name": "smollm2", "sha256": "5d" * 32}
 
 
-def names() -> list[str]:
-    return [f"model.layers.{block}.{role}" for block in range(BLOCKS) for role in ROLES]
+def names(roles: tuple[str, ...] = ALL) -> list[str]:
+    return [f"model.layers.{block}.{role}" for block in range(BLOCKS) for role in roles]
 
 
-def blocks() -> np.ndarray:
-    return np.repeat(np.arange(BLOCKS), len(ROLES))
+def blocks(roles: tuple[str, ...] = ALL) -> np.ndarray:
+    return np.repeat(np.arange(BLOCKS), len(roles))
 
 
-def write_budget(path: Path, rule: str = "uniform", sparsity: float = 0.6) -> None:
+def sizes_of(roles: tuple[str, ...]) -> np.ndarray:
+    return np.tile([ROLES[role] for role in roles], BLOCKS)
+
+
+def write_budget(path: Path, rule: str = "uniform", sparsity: float = 0.6,
+                 roles: tuple[str, ...] = ALL) -> None:
     step = {"uniform": 0.0, "arithmetic": 0.008, "by role": 0.004}[rule]
-    rates = sparsity + step * (blocks() - (BLOCKS - 1) / 2)
-    sizes = np.tile(list(ROLES.values()), BLOCKS)
+    rates = sparsity + step * (blocks(roles) - (BLOCKS - 1) / 2)
+    sizes = sizes_of(roles)
     if rule == "by role":
         rates = rates + np.tile([0.05, 0.1, -0.12, 0.02, 0.03, 0.0, -0.06], BLOCKS)
     kept = float(np.average(rates, weights=sizes))
@@ -41,7 +49,7 @@ def write_budget(path: Path, rule: str = "uniform", sparsity: float = 0.6) -> No
         "rule": {"name": rule, "options": {"step": step} if step else {}, "profile_sha256": None},
         "total": {"asked": sparsity, "kept": kept, "weight": "parameters"},
         "targets": [{"name": n, "size": int(s), "value": float(r)}
-                    for n, s, r in zip(names(), sizes, rates, strict=True)],
+                    for n, s, r in zip(names(roles), sizes, rates, strict=True)],
     }), encoding="utf-8")
 
 
@@ -59,22 +67,24 @@ def depth_errors() -> np.ndarray:
     return np.asarray(np.minimum(growth, 0.9))
 
 
-def write_profile(path: Path, *, curves: bool = True, depth: bool = True) -> None:
+def write_profile(path: Path, *, curves: bool = True, depth: bool = True,
+                  roles: tuple[str, ...] = ALL) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["format"] = "neurosparse.profile"
         file.attrs["version"] = 1
         file.attrs["model"] = json.dumps(MODEL)
         file.attrs["calibration"] = json.dumps({"name": "protocol", "windows": 32, "length": 512})
         text = h5py.string_dtype()
-        file.create_dataset("targets/name", data=names(), dtype=text)
-        roles = [name.rsplit(".", 1)[-1] for name in names()]
-        file.create_dataset("targets/role", data=roles, dtype=text)
-        file["targets/size"] = np.tile(list(ROLES.values()), BLOCKS)
-        file["targets/block"] = blocks()
-        file["targets/norm"] = np.full(BLOCKS * len(ROLES), 20.0)
+        file.create_dataset("targets/name", data=names(roles), dtype=text)
+        last = [name.rsplit(".", 1)[-1] for name in names(roles)]
+        file.create_dataset("targets/role", data=last, dtype=text)
+        file["targets/size"] = sizes_of(roles)
+        file["targets/block"] = blocks(roles)
+        file["targets/norm"] = np.full(BLOCKS * len(roles), 20.0)
         if curves:
+            kept = [name in names(roles) for name in names()]
             file["curves/levels"] = LEVELS
-            file["curves/error"] = curve_errors()
+            file["curves/error"] = curve_errors()[kept]
             file["curves"].attrs["method"] = "wanda"
         if depth:
             file["depth/relative_error"] = depth_errors()
@@ -155,10 +165,19 @@ def write_run(path: Path, change: Callable[[dict[str, Any]], None] | None = None
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     """The folder of a finished run with a uniform budget."""
-    folder = tmp_path / "out"
+    return written_files(tmp_path / "out", ALL)
+
+
+@pytest.fixture
+def finished_few(tmp_path: Path) -> Path:
+    """The same of a model with two linears a block."""
+    return written_files(tmp_path / "out", FEW)
+
+
+def written_files(folder: Path, roles: tuple[str, ...]) -> Path:
     folder.mkdir()
-    write_budget(folder / "budget.json")
-    write_profile(folder / "profile.h5")
+    write_budget(folder / "budget.json", roles=roles)
+    write_profile(folder / "profile.h5", roles=roles)
     write_run(folder / "run.json")
     return folder
 
@@ -173,6 +192,7 @@ class Files:
     depth_errors = staticmethod(depth_errors)
     curve_errors = staticmethod(curve_errors)
     levels = LEVELS
+    few = FEW
 
 
 @pytest.fixture(scope="session")

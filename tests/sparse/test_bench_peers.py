@@ -96,9 +96,12 @@ def test_rounded_weights_move_like_the_others(weights: Weights, kind: str, share
 
 @pytest.mark.parametrize("module", ["on_ours", "on_torch"])
 def test_workers_compute_the_stack(weights: Weights, module: str, tmp_path: Path) -> None:
+    """And a failing case is an answer; a dead peer says why."""
     want = stack.reference(weights, 2)[0][-1]
     worker = Worker(sys.executable, module, options(weights), tmp_path / "log")
     try:
+        with pytest.raises(PeerFailed, match="KeyError"):
+            worker.ask({"do": "make", "case": "int3", "out": ""}, 60)
         for case in worker.cases:
             said = worker.ask({"do": "make", "case": case, "out": str(tmp_path / "y.npy")}, 60)
             found = np.load(tmp_path / "y.npy")
@@ -107,6 +110,8 @@ def test_workers_compute_the_stack(weights: Weights, module: str, tmp_path: Path
             assert len(worker.ask({"do": "run", "case": case, "calls": 3}, 60)["seconds"]) == 3
     finally:
         worker.close()
+    with pytest.raises(PeerFailed, match="process ended"):
+        worker.ask({"do": "run", "case": worker.cases[0], "calls": 1}, 60)
 
 
 def test_our_decoder_computes_the_model(weights: Weights, tmp_path: Path) -> None:
@@ -121,15 +126,7 @@ def test_our_decoder_computes_the_model(weights: Weights, tmp_path: Path) -> Non
         worker.close()
 
 
-def test_a_failing_case_is_an_answer_and_a_dead_peer_says_why(weights: Weights,
-                                                             tmp_path: Path) -> None:
-    worker = Worker(sys.executable, "on_torch", options(weights), tmp_path / "log")
-    with pytest.raises(PeerFailed, match="KeyError"):
-        worker.ask({"do": "make", "case": "int3", "out": ""}, 60)
-    assert worker.ask({"do": "make", "case": "fp32", "out": str(tmp_path / "y.npy")}, 60)
-    worker.close()
-    with pytest.raises(PeerFailed, match="process ended"):
-        worker.ask({"do": "run", "case": "fp32", "calls": 1}, 60)
+def test_a_peer_that_does_not_start_says_why(weights: Weights, tmp_path: Path) -> None:
     with pytest.raises(PeerFailed, match="No module named"):
         Worker(sys.executable, "on_nothing", options(weights), tmp_path / "log")
 

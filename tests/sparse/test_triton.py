@@ -127,12 +127,6 @@ def test_errors_that_are_not_tritons_are_raised(monkeypatch: pytest.MonkeyPatch)
     assert not on_gpu._failures
 
 
-def test_importing_the_room_does_not_import_triton() -> None:
-    code = ("import sys, neurosparse.sparse; "
-            "sys.exit('neurosparse.sparse.triton_bits' in sys.modules)")
-    assert subprocess.run([sys.executable, "-c", code], cwd=HERE.parent.parent).returncode == 0
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("values", ["bf16", "fp16", "fp32", "int8"])
 @pytest.mark.parametrize("count", [1, 4, 7, 16, 40])

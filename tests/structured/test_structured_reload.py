@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from models.families import build, relative_error, tokens
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from structured.cases import DENSE, MIXTURES, logits, rates
 from transformers import AutoModelForCausalLM
 
@@ -20,18 +20,23 @@ from neurosparse.errors import FormatError, ModelError
 from neurosparse.files import read_json, write_json
 from neurosparse.measure import sizes_only
 from neurosparse.pruning import prune
-from neurosparse.pruning.structured import prune_structured
+from neurosparse.pruning.structured import drop_blocks, prune_structured
 from neurosparse.sparse import export_even, load, register, save, save_uneven
 
+# One process, because it starts slowly: first without the package, then with it.
 _FRESH = """
-import sys, torch, neurosparse as ns
+import sys, torch
 from pathlib import Path
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
-ns.register()
 root = Path(sys.argv[1])
 text = load_file(root / "text.safetensors")["text"]
 found = {}
+for folder in sorted(root.glob("*-stock")):
+    found[folder.name] = AutoModelForCausalLM.from_pretrained(folder)(text).logits.detach()
+assert "neurosparse" not in sys.modules
+import neurosparse as ns
+ns.register()
 for folder in sorted(root.glob("*-uneven")):
     model = AutoModelForCausalLM.from_pretrained(folder)
     found[folder.name] = model(text).logits.detach()
@@ -52,8 +57,7 @@ def read(folder: Path, **options: Any) -> Any:
 
 
 def test_a_fresh_process_gives_the_same_logits(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
+    """Uneven models with the package; models without whole blocks in the stock class."""
     expected = {}
     for family in ("llama", "phi3", "mixtral", "gemma3"):
         model = cut_model(family, compensate="bias" if family == "llama" else True)
@@ -62,6 +66,11 @@ def test_a_fresh_process_gives_the_same_logits(tmp_path: Path) -> None:
         expected[name] = logits(model, tokens())
         files = {path.suffix for path in (tmp_path / name).iterdir()}
         assert files == {".json", ".safetensors"}
+    for family in [*DENSE, *MIXTURES]:
+        model = build(family)
+        drop_blocks(model, [0])
+        model.save_pretrained(tmp_path / f"{family}-stock")
+        expected[f"{family}-stock"] = logits(model, tokens())
     save_file({"text": tokens()}, tmp_path / "text.safetensors")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", _FRESH, str(tmp_path)], check=True, env=environment)

@@ -1,16 +1,15 @@
-"""Whole blocks: what is left is the dense model without them, and the stock class loads it."""
+"""Whole blocks: what is left is the dense model without them.
+
+That the stock class loads it in a fresh process is seen in ``test_structured_reload.py``.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from models.families import build, relative_error, tokens
-from safetensors.torch import load_file, save_file
 from structured.cases import DENSE, MIXTURES, logits, rates
 from transformers import AutoModelForCausalLM
 
@@ -22,18 +21,6 @@ from neurosparse.pruning.structured import (
     prune_structured,
 )
 from neurosparse.sparse import save_uneven
-
-_STOCK = """
-import sys, torch
-from pathlib import Path
-from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
-root = Path(sys.argv[1])
-text = load_file(root / "text.safetensors")["text"]
-save_file({folder.name: AutoModelForCausalLM.from_pretrained(folder)(text).logits.detach()
-           for folder in root.iterdir() if folder.is_dir()}, root / "logits.safetensors")
-assert "neurosparse" not in sys.modules
-"""
 
 
 @pytest.mark.parametrize("family", [*DENSE, *MIXTURES])
@@ -49,22 +36,6 @@ def test_what_is_left_is_the_dense_model_without_them(family: str, gone: list[in
     written = [model.generate(tokens()[:1, :5], max_new_tokens=4, do_sample=False, use_cache=cache)
                for cache in (True, False)]
     assert torch.equal(*written)
-
-
-def test_the_stock_class_loads_it_in_a_fresh_process(tmp_path: Path) -> None:
-    expected = {}
-    for family in [*DENSE, *MIXTURES]:
-        model = build(family)
-        drop_blocks(model, [0])
-        model.save_pretrained(tmp_path / family)
-        expected[family] = logits(model, tokens())
-    save_file({"text": tokens()}, tmp_path / "text.safetensors")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", _STOCK, str(tmp_path)], check=True, env=environment)
-    found = load_file(tmp_path / "logits.safetensors")
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert relative_error(found[name], value) < 1e-6, name
 
 
 def test_blocks_first_and_units_after(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import pytest
 THEORY = Path(__file__).parents[2] / "theory"
 SCRIPTS = sorted(path.stem for path in THEORY.glob("*.py")
                  if "def main" in path.read_text(encoding="utf-8"))
-SLOW = {"regulated_dmft", "end_states", "phase_diagram", "spectra_against_theory", "ei_networks"}
+SLOW = {"regulated_dmft", "end_states", "phase_diagram", "spectra_against_theory", "ei_networks",
+        "memory_prediction", "depth_terms"}
 
 
 def freeze_unfreeze(file):
