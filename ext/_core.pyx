@@ -187,6 +187,70 @@ def error_curves(cnp.ndarray weight, cnp.ndarray gram, cnp.ndarray order, cnp.nd
     return code
 
 
+cdef int low_rank(ns_low_rank *m, cnp.ndarray a, cnp.ndarray b, cnp.ndarray bitmap, float scale):
+    """Point m at the arrays; NS_ERROR_SIZE where one of them does not fit."""
+    if not (is_array(a, 2, cnp.NPY_FLOAT32) and is_array(b, 2, cnp.NPY_FLOAT32)
+            and is_array(bitmap, 2, cnp.NPY_UINT8)
+            and cnp.PyArray_ISALIGNED(a) and cnp.PyArray_ISALIGNED(b)):
+        return NS_ERROR_SIZE
+    m.rank, m.cols, m.rows = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1), cnp.PyArray_DIM(b, 0)
+    m.words = (m.cols + 63) // 64
+    if cnp.PyArray_DIM(b, 1) != m.rank or not fits(bitmap, m.rows, 8 * m.words):
+        return NS_ERROR_SIZE
+    m.bitmap = bytes_of(bitmap)
+    m.a, m.b = <const float *>cnp.PyArray_DATA(a), <const float *>cnp.PyArray_DATA(b)
+    m.scale = scale
+    return NS_OK
+
+
+cdef bint is_tile(cnp.ndarray tile, const ns_low_rank *m):
+    """Floats, or bfloat16 as uint16."""
+    return ((is_array(tile, 2, cnp.NPY_FLOAT32) or is_array(tile, 2, cnp.NPY_UINT16))
+            and cnp.PyArray_ISALIGNED(tile) and fits(tile, m.rows, m.cols))
+
+
+def low_rank_add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray bitmap, float scale, object base,
+                 cnp.ndarray out):
+    cdef ns_low_rank m
+    cdef const void *source = NULL
+    cdef bint base_halves = False
+    cdef int code = low_rank(&m, a, b, bitmap, scale)
+    if code == NS_OK and not is_tile(out, &m):
+        code = NS_ERROR_SIZE
+    if code == NS_OK and base is not None:
+        if not (isinstance(base, cnp.ndarray) and is_tile(base, &m)):
+            return NS_ERROR_SIZE
+        source = cnp.PyArray_DATA(<cnp.ndarray>base)
+        base_halves = cnp.PyArray_TYPE(<cnp.ndarray>base) == cnp.NPY_UINT16
+    if code != NS_OK:
+        return code
+    cdef void *to = cnp.PyArray_DATA(out)
+    cdef bint halves = cnp.PyArray_TYPE(out) == cnp.NPY_UINT16
+    with nogil:
+        code = ns_low_rank_add(&m, source, base_halves, to, halves)
+    return code
+
+
+def low_rank_grad(cnp.ndarray product, cnp.ndarray a, cnp.ndarray b, cnp.ndarray bitmap,
+                  float scale, cnp.ndarray grad_a, cnp.ndarray grad_b):
+    cdef ns_low_rank m
+    cdef int code = low_rank(&m, a, b, bitmap, scale)
+    if code == NS_OK and not (
+            is_array(product, 2, cnp.NPY_FLOAT32) and is_tile(product, &m)
+            and is_array(grad_a, 2, cnp.NPY_FLOAT32) and fits(grad_a, m.rank, m.cols)
+            and is_array(grad_b, 2, cnp.NPY_FLOAT32) and fits(grad_b, m.rows, m.rank)
+            and cnp.PyArray_ISALIGNED(grad_a) and cnp.PyArray_ISALIGNED(grad_b)):
+        code = NS_ERROR_SIZE
+    if code != NS_OK:
+        return code
+    cdef const float *source = <const float *>cnp.PyArray_DATA(product)
+    cdef float *to_a = <float *>cnp.PyArray_DATA(grad_a)
+    cdef float *to_b = <float *>cnp.PyArray_DATA(grad_b)
+    with nogil:
+        code = ns_low_rank_grad(&m, source, to_a, to_b)
+    return code
+
+
 def retile(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, int64_t cols,
            cnp.ndarray masks, cnp.ndarray tile_offsets, cnp.ndarray tile_values, object sums,
            object scales, int64_t group):

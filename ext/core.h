@@ -85,14 +85,6 @@ int64_t ns_vector_items(int64_t cols);
 NS_MUST_CHECK int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int halves,
                                    uint32_t *vectors, float *const *out);
 
-/* To bfloat16, to nearest, ties to even. */
-static inline uint16_t ns_to_half(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 64); /* NaN stays one */
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /* step.c: a decoder block of the Llama family. Biases, norms on heads and norms after a part may be
  * NULL; norms' weights are what multiplies. The caches are [kv_heads, positions, head_width]. */
 typedef struct {
@@ -129,5 +121,12 @@ NS_MUST_CHECK int ns_combine(const ns_combination *c);
 
 /* curves.c */
 NS_MUST_CHECK int ns_error_curves(const ns_curves *c);
+
+/* low_rank.c: base (which may be NULL) and out, [rows, cols], are float or (halves) bfloat16;
+ * grad_a [rank, cols] is added to, grad_b [rows, rank] is written. */
+NS_MUST_CHECK int ns_low_rank_add(const ns_low_rank *m, const void *base, int base_halves,
+                                  void *out, int out_halves);
+NS_MUST_CHECK int ns_low_rank_grad(const ns_low_rank *m, const float *product, float *grad_a,
+                                   float *grad_b);
 
 #endif

@@ -81,6 +81,12 @@ cdef extern from "core.h":
         const int64_t *counts
         float *work
         double *out
+    ctypedef struct ns_low_rank:
+        int64_t rows, cols, words, rank
+        const uint8_t *bitmap
+        const float *a
+        const float *b
+        float scale
     int NS_ERROR_SIZE, NS_ERROR_LEVEL, NS_OK, NS_INT8, NS_INT4, NS_KINDS, NS_TILE_ROWS, NS_TILE_COLS
     const char *ns_strerror(int) nogil
     int ns_level_count() nogil
@@ -98,6 +104,8 @@ cdef extern from "core.h":
     int ns_expand_float(const ns_matrix *, int64_t, float *, int64_t, int64_t) nogil
     int ns_combine(const ns_combination *) nogil
     int ns_error_curves(const ns_curves *) nogil
+    int ns_low_rank_add(const ns_low_rank *, const void *, bint, void *, bint) nogil
+    int ns_low_rank_grad(const ns_low_rank *, const float *, float *, float *) nogil
     int64_t ns_tile_words(int64_t) nogil
     int64_t ns_tile_groups(int64_t) nogil
     int ns_check_tiles(const ns_tiles *, int64_t) nogil

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _Bytes = NDArray[np.uint8]
 _Floats = NDArray[np.float32]
 _Scales = _Floats | NDArray[np.uint16]
+_Tile = _Floats | NDArray[np.uint16]
 _Offsets = NDArray[np.int64]
 _Values = NDArray[np.generic]
 
@@ -45,6 +46,13 @@ def combine(
 def error_curves(
     weight: _Floats, gram: _Floats, order: NDArray[np.int32], counts: _Offsets,
     work: _Floats, out: NDArray[np.float64],
+) -> int: ...
+def low_rank_add(
+    a: _Floats, b: _Floats, bitmap: _Bytes, scale: float, base: _Tile | None, out: _Tile,
+) -> int: ...
+def low_rank_grad(
+    product: _Floats, a: _Floats, b: _Floats, bitmap: _Bytes, scale: float,
+    grad_a: _Floats, grad_b: _Floats,
 ) -> int: ...
 def retile(
     values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, cols: int,

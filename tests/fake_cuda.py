@@ -255,13 +255,25 @@ def install() -> None:
 
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton's results by torch's operators."""
-    from neurosparse.sparse import arithmetic, triton_expand, triton_matvec
+    from neurosparse.adaptation import masked_tiles, triton_masked
+    from neurosparse.sparse import arithmetic, bits, triton_expand, triton_matvec
 
     def matvec(x: Any, rows: Any, first: int, last: int) -> torch.Tensor:
         assert x.device == rows.values.device
         dense = arithmetic._torch_tile(rows, first, last, torch.float32)
         return (x.float() @ dense.T).to(x.dtype)
 
+    def add(*arguments: Any) -> torch.Tensor:
+        with masked_tiles.reference():
+            return masked_tiles.updated(*arguments)
+
+    def gradients(product: torch.Tensor, mask: torch.Tensor, a: torch.Tensor, b: torch.Tensor,
+                  scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+        kept = product * bits.mask_rows(mask, a.shape[1], product.dtype)
+        return (b.T @ kept) * scale, (kept @ a.T) * scale
+
+    monkeypatch.setattr(triton_masked, "add", add)
+    monkeypatch.setattr(triton_masked, "gradients", gradients)
     monkeypatch.setattr(triton_matvec, "matvec", matvec)
     monkeypatch.setattr(triton_expand, "expand", arithmetic._torch_tile)
 

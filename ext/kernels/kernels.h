@@ -58,6 +58,14 @@ static inline float ns_from_half(uint16_t half) {
     return value;
 }
 
+/* To bfloat16, to nearest, ties to even. */
+static inline uint16_t ns_to_half(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 64); /* NaN stays one */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 /* One matrix as the row kernels see it; the caller has checked every size. */
 typedef struct {
     int kind;
@@ -247,6 +255,26 @@ typedef struct {
 } ns_curves;
 typedef void ns_curves_fn(const ns_curves *c, int64_t first, int64_t last);
 
+/* A product of low rank under a mask, s M o (B A). */
+enum {
+    NS_LOW_RANK_COLS = 512,   /* columns summed at once: the sums stay in the first-level cache */
+    NS_LOW_RANK_STRIP = 128   /* columns that one thread sees of all rows; a multiple of 16 */
+};
+typedef struct {
+    int64_t rows, cols, words, rank;
+    const uint8_t *bitmap;  /* [rows, 8 * words] */
+    const float *a, *b;     /* [rank, cols], [rows, rank] */
+    float scale;
+} ns_low_rank;
+/* out = base + s M o (B A), rows first..last of [rows, cols], each float32 or (halves) bfloat16;
+ * base may be NULL, or be out itself where both have one type. */
+typedef void ns_low_rank_add_fn(const ns_low_rank *m, const void *base, int base_halves, void *out,
+                                int out_halves, int64_t first, int64_t last);
+/* Of P [rows, cols], for strips first..last of columns: grad_a [rank, cols] += s B^T (M o P), and
+ * dots [strips, rows, rank] = the strip's share of (M o P) A^T. */
+typedef void ns_low_rank_grad_fn(const ns_low_rank *m, const float *product, float *dots,
+                                 float *grad_a, int64_t first, int64_t last);
+
 typedef struct {
     const char *name;
     ns_pack_mask_fn *pack_mask;
@@ -268,6 +296,8 @@ typedef struct {
     ns_gate_fn *gate;
     ns_combine_fn *combine;
     ns_curves_fn *curves;
+    ns_low_rank_add_fn *low_rank_add;
+    ns_low_rank_grad_fn *low_rank_grad;
 } ns_table;
 
 #endif

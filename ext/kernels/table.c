@@ -25,6 +25,8 @@ ns_attend_fn NS_NAME(attend);
 ns_gate_fn NS_NAME(gate);
 ns_combine_fn NS_NAME(combine);
 ns_curves_fn NS_NAME(curves);
+ns_low_rank_add_fn NS_NAME(low_rank_add);
+ns_low_rank_grad_fn NS_NAME(low_rank_grad);
 
 extern const ns_table NS_NAME(table);
 
@@ -51,4 +53,6 @@ const ns_table NS_NAME(table) = {
     .gate = NS_NAME(gate),
     .combine = NS_NAME(combine),
     .curves = NS_NAME(curves),
+    .low_rank_add = NS_NAME(low_rank_add),
+    .low_rank_grad = NS_NAME(low_rank_grad),
 };

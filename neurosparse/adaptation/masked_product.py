@@ -1,9 +1,9 @@
 """``y = x (W + s M o (B A))^T`` and its gradients, a tile of rows at a time.
 
 The dense product B A and its gradient never exist as a whole: of each tile of rows the masked
-update is added to the weight, and one product with x gives both at once. So a forward pass costs
-what the linear alone costs, and a backward pass twice that: the official form multiplies x twice
-forward and keeps B A, its mask and its gradient for every linear.
+update is added to the weight (``masked_tiles``), and one product with x gives both at once. So a
+forward pass costs what the linear alone costs, and a backward pass twice that: the official form
+multiplies x twice forward and keeps B A, its mask and its gradient for every linear.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from neurosparse.sparse.bits import mask_rows
+from neurosparse.adaptation.masked_tiles import add_gradients, base_dtype, updated
 
 # Numbers in a tile: 4 MB in float32 are still in a CPU's cache when they are multiplied; on a card
 # a tile is a dozen launches, so most matrices should be one.
@@ -26,6 +26,7 @@ class Rows(Protocol):
 
     shape: tuple[int, int]
     bits: Tensor
+    dtype: torch.dtype  # in which it is stored
 
     def tile(self, first: int, last: int, dtype: torch.dtype) -> Tensor | None:
         """Rows ``first:last`` in ``dtype``; not to be written to. None: all zero."""
@@ -45,7 +46,7 @@ class DenseRows:
 
     def __init__(self, weight: Tensor, bits: Tensor) -> None:
         self.weight, self.bits = weight, bits
-        self.shape = (weight.shape[0], weight.shape[1])
+        self.shape, self.dtype = (weight.shape[0], weight.shape[1]), weight.dtype
 
     def tile(self, first: int, last: int, dtype: torch.dtype) -> Tensor:
         """A view where the dtype is the weight's own."""
@@ -56,7 +57,7 @@ class NoRows:
     """A weight of zeros: the update alone, for inputs that dropout made different."""
 
     def __init__(self, shape: tuple[int, int], bits: Tensor) -> None:
-        self.shape, self.bits = shape, bits
+        self.shape, self.bits, self.dtype = shape, bits, torch.float32
 
     def tile(self, first: int, last: int, dtype: torch.dtype) -> None:
         """Nothing to add."""
@@ -92,8 +93,7 @@ def masked_linear(x: Tensor, rows: Rows, a: Tensor, b: Tensor, scale: float) -> 
 def masked_update(rows: Rows, a: Tensor, b: Tensor, scale: float, first: int, last: int
                   ) -> Tensor:
     """``scale * M o (b a)`` of some rows, tensor of shape (last - first, in), a's dtype."""
-    made = torch.mm(b[first:last] * scale, a)
-    return made.mul_(mask_rows(rows.bits[first:last], rows.shape[1], made.dtype))
+    return updated(None, rows.bits[first:last], a, b[first:last], scale, a.dtype)
 
 
 def tiles(rows: Rows) -> list[tuple[int, int]]:
@@ -107,9 +107,8 @@ def tiles(rows: Rows) -> list[tuple[int, int]]:
 def effective(rows: Rows, a: Tensor, b: Tensor, scale: float, first: int, last: int,
               dtype: torch.dtype) -> Tensor:
     """Rows of ``W + scale * M o (b a)``: summed in a's dtype, then rounded as merging rounds."""
-    update = masked_update(rows, a, b, scale, first, last)
-    base = rows.tile(first, last, update.dtype)
-    return (update if base is None else update.add_(base)).to(dtype)
+    base = rows.tile(first, last, base_dtype(rows.dtype, a))
+    return updated(base, rows.bits[first:last], a, b[first:last], scale, dtype)
 
 
 class _Masked(torch.autograd.Function):
@@ -117,8 +116,11 @@ class _Masked(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, rows: Rows, scale: float) -> Tensor:
         ctx.save_for_backward(x, a, b)
         ctx.rows, ctx.scale = rows, scale
+        parts = tiles(rows)
+        if len(parts) == 1:  # nothing to put together
+            return torch.mm(x, effective(rows, a, b, scale, *parts[0], x.dtype).T)
         out = x.new_empty((x.shape[0], rows.shape[0]))
-        for first, last in tiles(rows):
+        for first, last in parts:
             weight = effective(rows, a, b, scale, first, last, x.dtype)
             out[:, first:last] = torch.mm(x, weight.T)
         return out
@@ -128,19 +130,29 @@ class _Masked(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, a, b = ctx.saved_tensors
         rows, scale = ctx.rows, ctx.scale
-        # Sixteen bits would lose with every tile that is added.
-        back = (torch.zeros_like(x, dtype=torch.promote_types(x.dtype, torch.float32))
-                if ctx.needs_input_grad[0] else None)
+        back: Tensor | None = None
         learns = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
-        grad_a = torch.zeros_like(a) if learns else None
-        grad_b = torch.empty_like(b) if learns else None
+        # In memory as the kernels want them; A and B may be views of what has more ranks.
+        grad_a = a.new_zeros(a.shape) if learns else None
+        grad_b = b.new_empty(b.shape) if learns else None
         for first, last in tiles(rows):
             part = grad[:, first:last]
-            if back is not None:
-                back += torch.mm(part, effective(rows, a, b, scale, first, last, x.dtype))
+            if ctx.needs_input_grad[0]:
+                back = _added(back, part, effective(rows, a, b, scale, first, last, x.dtype))
             if grad_a is not None and grad_b is not None:
                 inner = torch.mm(part.T, x).to(a.dtype)
-                inner.mul_(mask_rows(rows.bits[first:last], rows.shape[1], inner.dtype))
-                grad_b[first:last] = torch.mm(inner, a.T).mul_(scale)
-                grad_a.addmm_(b[first:last].T, inner, alpha=scale)
+                add_gradients(inner, rows.bits[first:last], a, b[first:last], scale, grad_a,
+                              grad_b[first:last])
+        if back is None and ctx.needs_input_grad[0]:
+            back = torch.zeros_like(x)  # no rows at all
         return None if back is None else back.to(x.dtype), grad_a, grad_b, None, None
+
+
+def _added(total: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
+    """``total + left right``, in total's place."""
+    if total is None:
+        return torch.mm(left, right)
+    if total.dtype in (torch.float32, torch.float64) and right.dtype == total.dtype:
+        return total.addmm_(left, right)
+    # Sixteen bits would lose with every tile that is added.
+    return total.to(torch.float32).add_(torch.mm(left, right))

@@ -21,7 +21,7 @@ class PackedRows:
 
     def __init__(self, views: PackedViews) -> None:
         self.views, self.bits = views, views.bitmap
-        self.shape = (views.bitmap.shape[0], views.cols)
+        self.shape, self.dtype = (views.bitmap.shape[0], views.cols), views.values.dtype
 
     def tile(self, first: int, last: int, dtype: torch.dtype) -> Tensor:
         """Expanded rows."""

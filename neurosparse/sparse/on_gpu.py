@@ -92,7 +92,7 @@ def matvec(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor |
 
         return by_triton(left, rows, first, last)
 
-    return _tried(call)
+    return tried(call)
 
 
 def expand(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor | None:
@@ -105,7 +105,7 @@ def expand(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tenso
 
         return by_triton(rows, first, last, dtype)
 
-    return _tried(call)
+    return tried(call)
 
 
 def _in_groups(rows: Rows) -> bool:
@@ -113,7 +113,8 @@ def _in_groups(rows: Rows) -> bool:
     return rows.scales is not None and rows.scales.ndim == 2
 
 
-def _tried(call: Callable[[], torch.Tensor]) -> torch.Tensor | None:
+def tried(call: Callable[[], torch.Tensor]) -> torch.Tensor | None:
+    """What a call of Triton gives, or None where it fails; then, and from then on, torch has to."""
     try:
         return call()
     except (torch.OutOfMemoryError, NeurosparseError):

@@ -121,9 +121,9 @@ def test_errors_that_are_not_tritons_are_raised(monkeypatch: pytest.MonkeyPatch)
         raise InputError("x", found="a", expected="b")
 
     with pytest.raises(torch.OutOfMemoryError):
-        on_gpu._tried(full)
+        on_gpu.tried(full)
     with pytest.raises(InputError):
-        on_gpu._tried(wrong)
+        on_gpu.tried(wrong)
     assert not on_gpu._failures
 
 
