@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not 
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer table-search figure-search table-video table-joined clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer table-search table-answers figure-search table-video table-joined clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -111,10 +111,12 @@ table-losa: setup-dev
 table-transfer: setup-dev
 	$(BIN)/python benchmarks/table_transfer.py
 
-# A model proposes slowly: its rows are asked for by name, --rows llm "llm permuted" "llm blind".
+# Three seeds of every row; a model's answers take longer than the evaluations.
 table-search: setup-dev
-	$(BIN)/python benchmarks/table_search.py --rows uniform propagation line evolution \
-		"evolution from propagation" random tpe cma "ideal answers"
+	$(BIN)/python benchmarks/table_search.py
+
+table-answers: setup-dev
+	$(BIN)/python benchmarks/table_answers.py
 
 figure-search: setup-dev
 	$(BIN)/python benchmarks/figure_search.py

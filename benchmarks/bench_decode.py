@@ -1,14 +1,16 @@
 """Tokens a second of a Llama-2-7B-shaped model, packed against dense, in the compiled decoder.
 
-    python benchmarks/bench_decode.py [--blocks 8] [--sparsities 0.7] [--kinds bf16 int8 int4 fp32]
-        [--rounds 6] [--json FILE]
+    python benchmarks/bench_decode.py [--quick] [--blocks 8] [--sparsities 0.7]
+        [--kinds bf16 int8 int4 int4/128 fp32] [--rounds 6] [--json FILE]
 
 Random weights (speed does not depend on them) in ``--blocks`` blocks of width 4096, 32 heads and
 11008 hidden neurons, an output head of 32000 rows that is dense bf16 everywhere, a cache of 128
 tokens that is full. Dense rows are our own dense products in the same loop, which read memory at
 the speed of a plain sum; torch's would be slower. Every block has memory of its own. Models take
 turns; bandwidth is probed around every turn and ratios are within a turn's round and mode.
-``32 blocks`` is 32 / blocks times the time outside the head, plus the head.
+``32 blocks`` is 32 / blocks times the time outside the head, plus the head. int4 values have a
+scale for every group of 64 columns, ``int4/128`` and ``int8/64`` say another. ``bytes`` is what
+dense bf16 reads over what the model reads: no ratio bound by memory is above it.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ def raw(weight: Any, kind: str) -> Any:
     """A kind's own bits."""
     if kind == "bf16":
         return (weight.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
-    if kind == "int8":
+    if kind.startswith("int8"):
         return np.clip(np.round(weight * 32 * 64), -127, 127).astype(np.int8)
-    if kind == "int4":
+    if kind.startswith("int4"):
         return np.clip(np.round(weight * 3 * 64), -8, 7).astype(np.int8)
     return weight
 
@@ -47,14 +49,15 @@ def matrix(shape: tuple[int, int], kind: str, sparsity: float) -> Tiles:
     """Random weights; sparsity 0 stores every item without a mask."""
     rng = np.random.default_rng(0)
     weight = rng.standard_normal(shape, dtype=np.float32) / 64
-    scales: Any = np.full(shape[0], 1 / (32 * 64), np.float32) if kind == "int8" else None
-    if kind == "int4":  # 1 / 256 of every group of 64 columns
-        scales = np.full((shape[0], -(-shape[1] // 64)), 0x3B80, np.uint16)
+    name, _, group = kind.partition("/")
+    scales: Any = np.full(shape[0], 1 / (32 * 64), np.float32) if name == "int8" else None
+    if name == "int4" or group:  # 1 / 256 of every group of columns
+        scales = np.full((shape[0], -(-shape[1] // int(group or 64))), 0x3B80, np.uint16)
     if sparsity == 0:
-        return Tiles.from_dense(raw(weight, kind), kind, scales)
+        return Tiles.from_dense(raw(weight, kind), name, scales)
     bitmap = kernels.pack_mask(rng.random(shape, dtype=np.float32) >= sparsity)
     values = kernels.pack_values(raw(weight, kind), bitmap)
-    return Tiles.from_rows(values, kind, bitmap, kernels.row_offsets(bitmap), scales, shape[1])
+    return Tiles.from_rows(values, name, bitmap, kernels.row_offsets(bitmap), scales, shape[1])
 
 
 def again(tiles: Tiles) -> Tiles:
@@ -141,6 +144,7 @@ def summary(models: list[Model], blocks: int) -> list[dict[str, Any]]:
         own = next((other for other in rows if other["mode"] == row["mode"]
                     and other["model"] == f"dense {row['model'].split()[0]}"), None)
         row["x dense bf16"] = base and base["ms"] / row["ms"]
+        row["bytes"] = base and base["MB"] / row["MB"]
         row["x own dense"] = own and own["ms"] / row["ms"]
         row["x dense bf16, 32 blocks"] = base and (
             row["32 blocks tokens/s"] / base["32 blocks tokens/s"])
@@ -157,7 +161,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--json", help="also write the figures here")
+    parser.add_argument("--quick", action="store_true", help="one block, one round")
     options = parser.parse_args()
+    if options.quick:
+        options.blocks, options.rounds, options.steps = 1, 1, 1
     torch.set_num_threads(kernels.threads())
     models = [build(f"dense {kind}", kind, 0.0, options.blocks, kind != "fp32")
               for kind in options.kinds]
@@ -167,7 +174,7 @@ def main() -> None:
     rows = summary(models, options.blocks)
     print(f"{options.blocks} blocks, {kernels.threads()} threads, {kernels.level()}")
     heads = ("mode", "model", "turns", "MB", "ms", "tokens/s", "GB/s", "bandwidth", "x dense bf16",
-             "x own dense", "32 blocks tokens/s", "x dense bf16, 32 blocks")
+             "bytes", "x own dense", "32 blocks tokens/s", "x dense bf16, 32 blocks")
     print("  ".join(heads))
     for row in rows:
         print("  ".join(f"{row[h]:{len(h)}.2f}" if isinstance(row[h], float)

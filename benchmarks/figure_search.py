@@ -39,7 +39,7 @@ def answers(optimum: np.ndarray, seed: int) -> Callable[[str], str]:
             return json.dumps({"parents": [0, 1, 2, 3]})
         count = int(re.findall(r"with (\d+) lists? of", prompt)[-1])
         near = optimum + rng.normal(0, 0.02, (count, len(optimum)))
-        return json.dumps({"configurations": np.clip(near, 0, 1).round(3).tolist()})
+        return json.dumps({"configurations": (100 * np.clip(near, 0, 1)).round(1).tolist()})
 
     return complete
 
@@ -50,7 +50,7 @@ def one(row: str, seed: int, evaluations: int) -> list[float]:
     options: dict[str, Any] = {"seed": seed}
     if row.startswith("llm"):
         said = answers(fitness.optimum, seed) if row.endswith("knows") else lambda _: "No."
-        options |= {"complete": Patient(said, backoff=0), "retries": 0}
+        options |= {"complete": Patient(said, backoff=0), "retries": 0, "numbers": None}
     proposer = make_proposer(row.split(",")[0], SPACE, **options)
     values = search(SPACE, fitness, proposer, evaluations, takes="values").values()
     lacking = evaluations - len(values)

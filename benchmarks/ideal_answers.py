@@ -58,9 +58,9 @@ class IdealAnswers:
             count = int(re.findall(r"with (\d+) different ids", prompt)[-1])
             return json.dumps({"parents": [each["id"] for each in shown[:count]]})
         count = int(re.findall(r"with (\d+) lists? of", prompt)[-1])
-        parents = [np.array(each["configuration"], float) for each in shown]
+        parents = [np.array(each["configuration"], float) / 100 for each in shown]
         made = [self._one(parents, "combines two" in prompt, rng) for _ in range(count)]
-        return json.dumps({"configurations": [np.round(each, 3).tolist() for each in made]})
+        return json.dumps({"configurations": [np.round(100 * each, 1).tolist() for each in made]})
 
     def _one(self, parents: list[Floats], cross: bool, rng: np.random.Generator) -> Floats:
         if not parents:

@@ -5,16 +5,17 @@ Run: make table-search       (SmolLM2 at 30 %, 100 evaluations on 4 windows of 2
      python benchmarks/table_search.py --full     20, 30 and 50 %, 430 evaluations
      python benchmarks/table_search.py --show     prints the table from what is there
      python benchmarks/table_search.py --evaluations 40    a shorter one, whose archives go on
-     python benchmarks/table_search.py --rows llm --seeds 1    rows by name; those of SmolLM2 as a
-                             proposer take as long as all others together
+     python benchmarks/table_search.py --rows llm --seeds 1    rows by name
      python benchmarks/table_search.py --quick    few evaluations, to see that it runs
 
 Every row: the best of its evaluations on the *selection* text (rates of every attention and
 feed-forward map, output weights solved from dense statistics), then cut as the commands do by
 default (FLAP, query heads, least squares, 16 calibration windows of 512) and reported on the first
 16 report windows of docs/protocol.md. Rows with 0 evaluations are budgets of rules. ``llm
-permuted`` sees the parts in another order, ``llm blind`` no fitness; ``ideal answers`` is the same
-dialogue with answers that are always valid and know the measured damage (``ideal_answers.py``).
+permuted`` sees the parts in another order, ``llm blind`` no fitness; ``silent`` gives no answer,
+so that the fallback of mutations proposes all; ``ignorant`` answers in the model's place with
+numbers drawn at random (``ignorant_answers.py``); ``ideal answers`` is the same dialogue with
+answers that know the measured damage, a number a part (``ideal_answers.py``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from ideal_answers import IdealAnswers
+from ignorant_answers import IgnorantAnswers
 
 import neurosparse as ns
 from neurosparse.budgets import Budget
@@ -38,23 +40,25 @@ from neurosparse.pipeline.structured_fitness import StructuredFitness
 from neurosparse.pipeline.structured_rates import rates_by_rule, rates_of_sites
 from neurosparse.pruning.structured import find_groups, make_ladders, prune_structured
 from neurosparse.search import make_proposer, rate_space, search
+from neurosparse.search.proposers.llm import NUMBERS
 
 DIALOGUE = {"proposer": "llm", "population": 8, "at_once": 2, "retries": 1}
-# One configuration an answer and no second question: each costs the model 400 tokens.
+# One configuration an answer: asked for more, the model counts them. And no second question.
 LLM = {**DIALOGUE, "at_once": 1, "retries": 0}
 ROWS: dict[str, dict[str, Any]] = {
     "uniform": {}, "propagation": {},
     "line": {"proposer": "line"}, "evolution": {"proposer": "evolution"},
     "evolution from propagation": {"proposer": "evolution", "start": "propagation"},
     "random": {"proposer": "random"}, "tpe": {"proposer": "tpe"}, "cma": {"proposer": "cma"},
-    "ideal answers": {**DIALOGUE, "ideal": True},
+    "ideal answers": {**DIALOGUE, "ideal": True, "numbers": None},
     "llm": LLM, "llm permuted": {**LLM, "permuted": True},
-    "llm blind": {**LLM, "show_fitness": False},
+    "llm blind": {**LLM, "show_fitness": False}, "ignorant": {**LLM, "ignorant": True},
+    "silent": {**LLM, "silent": True},
 }
 RULES = ("uniform", "propagation")
 METRIC, HEADS = "flap", "queries"
-ANSWER = 400
-"""Tokens of an answer at most: one configuration of 60 numbers fits."""
+ANSWER = 120
+"""Tokens of an answer at most: one configuration of 12 numbers takes about 40."""
 
 
 class Bench:
@@ -95,8 +99,12 @@ class Bench:
                            names=[group.name for group in self.groups])
         name, start = options.pop("proposer"), options.pop("start", "uniform")
         if options.pop("permuted", False):
-            options["order"] = np.random.default_rng(seed).permutation(len(space)).tolist()
-        if options.pop("ideal", False):
+            options["order"] = np.random.default_rng(seed).permutation(NUMBERS).tolist()
+        if options.pop("silent", False):
+            options["complete"] = lambda prompt: ""
+        elif options.pop("ignorant", False):
+            options["complete"] = IgnorantAnswers(seed=seed)
+        elif options.pop("ideal", False):
             options["complete"] = IdealAnswers(space, self.of_rule("propagation", rate),
                                                self.ladders, seed=seed)
         elif name == "llm":
@@ -179,7 +187,7 @@ def show(table: dict[str, Any]) -> None:
                   f"seeds {len(keys)}, {values.min():.2f} to {values.max():.2f}, evaluations "
                   f"{table[keys[0]]['evaluated']}; to uniform {mean:+.3f} +- {error:.3f}"
                   + (f"; valid {said['validity']:.0%}, its own {said['accepted']} of "
-                     f"{said['wanted']}" if said else ""))
+                     f"{said['wanted']}, tokens {said['tokens']}" if said else ""))
 
 
 def main() -> None:

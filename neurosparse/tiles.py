@@ -119,10 +119,11 @@ class Tiles:
         grouped = scales is not None and scales.ndim == 2
         _check_groups(kind, grouped)
         rows, cols = weight.shape
-        items = twin_tiles.tiled(weight, kind)
-        groups, words, _ = items.shape
-        values = np.zeros(items.size + 64 // _ITEM[kind], weight.dtype)
-        values[: items.size] = items.reshape(-1)
+        groups, words = -(-rows // twin_tiles.ROWS), twin_tiles.words_of(cols)
+        size = groups * words * 64
+        values = np.empty(size + 64 // _ITEM[kind], weight.dtype)
+        values[size:] = 0
+        twin_tiles.tiled(weight, kind, values[:size].reshape(groups, words, 64))
         offsets = np.arange(groups + 1, dtype=np.int64) * words * 64
         sums = twin_tiles.row_sums(weight, scales if grouped else None) if _is_whole(kind) else None
         if kind == "int4":

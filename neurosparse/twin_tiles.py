@@ -20,12 +20,14 @@ def words_of(cols: int) -> int:
     return -(-cols // (COLS * STEP)) * STEP
 
 
-def tiled(matrix: Array, kind: str) -> Array:
+def tiled(matrix: Array, kind: str, out: Array | None = None) -> Array:
     """Items in tile order, zeros beyond the matrix.
 
     Parameters
     ----------
     matrix : array of shape (rows, cols)
+    out : array of shape (groups, words, 64) and the matrix's type, contiguous
+        Allocated if not given.
 
     Returns
     -------
@@ -42,8 +44,11 @@ def tiled(matrix: Array, kind: str) -> Array:
     joined = lane * whole.itemsize == 4
     wide = whole.view(np.uint32) if joined else whole
     parts = wide.reshape(groups, ROWS, words, COLS // lane, 1 if joined else lane)
-    items = np.ascontiguousarray(parts.transpose(0, 2, 3, 1, 4))
-    return items.view(matrix.dtype).reshape(groups, words, 64)
+    turned = parts.transpose(0, 2, 3, 1, 4)
+    if out is None:
+        out = np.empty((groups, words, 64), matrix.dtype)
+    out.view(wide.dtype).reshape(turned.shape)[...] = turned
+    return out
 
 
 def untiled(items: Array, kind: str, rows: int, cols: int) -> Array:

@@ -65,7 +65,8 @@ class Ideal:
             return json.dumps({"parents": list(range(int(chosen[1])))})
         count = int(re.search(r"with (\d+) list", prompt)[1])  # type: ignore[index]
         rows = self.optimum + 0.02 * rng.standard_normal((count, len(self.optimum)))
-        return json.dumps({"configurations": np.round(np.clip(rows, 0, 1), 4).tolist()})
+        percent = np.round(100 * np.clip(rows, 0, 1), 2)
+        return json.dumps({"configurations": percent.tolist()})
 
 
 def proposer(name: str, seed: int = 3) -> Proposer:

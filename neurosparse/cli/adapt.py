@@ -65,7 +65,7 @@ def command(
     windows: of.Windows = 32, window_length: of.WindowLength = 512,
     report_windows: Annotated[int, typer.Option(
         help="Windows of the reported perplexity.", rich_help_panel=_Text)] = 16,
-    values: Annotated[str, typer.Option(help="bf16, fp16, fp32, int8 or int4.")] = "bf16",
+    values: of.Values = "bf16", group: of.Group = None,
     dtype: of.Dtype = "float32", device: of.Device = "cpu", seed: run.Seed = 0,
     resume: run.Resume = False, overwrite: run.Overwrite = False, dry_run: run.DryRun = False,
     as_json: run.AsJson = False, progress: of.Shown = "auto", debug: of.Debug = False,
@@ -82,8 +82,8 @@ def command(
         most=max(16, rank), dropout=dropout, windows=windows, train=train)
     options = AdaptOptions(
         model=model, losa=losa, out=out, data=data, report_text=report_text, tokens=tokens,
-        window_length=window_length, report_windows=report_windows, values=values, dtype=dtype,
-        device=device)
+        window_length=window_length, report_windows=report_windows, values=values, group_size=group,
+        dtype=dtype, device=device)
     if dry_run:
         _print_cost(adapt_cost(options), as_json=as_json)
         return

@@ -79,8 +79,9 @@ def _rest(found: dict[str, Any], names: list[str]) -> None:
     if start:
         started("first token, s", "first_token_s", 1, 2)
         started("  loading", "load_s", 1, 2)
-        started("  hashing", "hash_s", 1, 2)
         started("  prompt", "prompt_s", 1, 2)
+        started("  processor time of both", "cpu_s", 1, 2)
+        started("hashing by itself, s", "hash_s", 1, 2)
         started("peak memory, MB", "peak_memory_bytes", 1e-6, 0)
         started("  of it Python and libraries", "libraries_memory_bytes", 1e-6, 0)
     print_table("By model", ("", *map(_short, names)), rows)

@@ -34,11 +34,7 @@ def command(
     search_step: Annotated[bool, typer.Option(
         "--search-step", help="Find the step on the selection text.", rich_help_panel=_Panel)]
     = False,
-    values: Annotated[str, typer.Option(
-        help="bf16, fp16, fp32, int8 or int4.", rich_help_panel=_Panel)] = "bf16",
-    group: Annotated[int | None, typer.Option(
-        help="Columns that share a scale: 32, 64, 128 or 256. int4: 64; int8: the whole row.",
-        show_default=False, rich_help_panel=_Panel)] = None,
+    values: of.Values = "bf16", group: of.Group = None,
     exclude: Annotated[list[str] | None, typer.Option(
         help="Glob of linears to leave alone; may be repeated.", rich_help_panel=_Panel)] = None,
     export: Annotated[str | None, typer.Option(

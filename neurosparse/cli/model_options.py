@@ -33,5 +33,10 @@ Shown = Annotated[str, typer.Option(help="auto, lines or none.", rich_help_panel
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_RUN)]
 Pattern = Annotated[str | None, typer.Option(
     help="2:4, 4:8 ...: as many of every M neighbours stay; n:8: as the budget says.")]
+Values = Annotated[str, typer.Option(
+    help="How the weights that stay are stored: bf16, fp16, fp32, int8 or int4.")]
+Group = Annotated[int | None, typer.Option(
+    help="Columns that share a scale: 32, 64, 128 or 256. int4: 64; int8: the whole row.",
+    show_default=False)]
 KeepZeros = Annotated[bool, typer.Option(
     "--keep-zeros", help="Weights that are zero stay zero and count among those that go.")]

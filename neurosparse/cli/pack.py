@@ -18,10 +18,7 @@ def command(
     model: Annotated[str, typer.Argument(
         help="Pruned model: folder, hub id, .gguf file; or a packed folder, to change its kind "
              "of values.")],
-    values: Annotated[str, typer.Option(help="bf16, fp16, fp32, int8 or int4.")] = "bf16",
-    group: Annotated[int | None, typer.Option(
-        help="Columns that share a scale: 32, 64, 128 or 256. int4: 64; int8: the whole row.",
-        show_default=False)] = None,
+    values: of.Values = "bf16", group: of.Group = None,
     rounding: Annotated[str, typer.Option(
         help="nearest; or gptq: by the inputs of calibration text (int8, int4).")] = "nearest",
     calibration: of.Calibration = None, windows: of.Windows = 16,

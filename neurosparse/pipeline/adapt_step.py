@@ -28,6 +28,7 @@ from neurosparse.pipeline.plan import matmul_speed
 from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
 from neurosparse.sparse import is_packed, save
+from neurosparse.sparse.kinds import find_group
 
 _WORK, _LOG = ".work", "losses.jsonl"
 # Of one text that is given, the last tenth reports.
@@ -53,10 +54,15 @@ class AdaptOptions:
         Training tokens; all that there are by default, 50,000 of the protocol's.
     window_length, report_windows
         Tokens in a window; windows of the reported perplexity.
-    values
-        Of the packed model.
+    values, group_size
+        Of the packed model; columns that share a scale, as for ``sparse.pack``.
     dtype, device
         How the model computes.
+
+    Raises
+    ------
+    InputError
+        An unknown kind of values, or a size of groups that it has not.
     """
 
     model: str
@@ -68,8 +74,12 @@ class AdaptOptions:
     window_length: int = 512
     report_windows: int = 16
     values: str = "bf16"
+    group_size: int | None = None
     dtype: str = "float32"
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        find_group(self.values, self.group_size)
 
 
 @dataclass(frozen=True)
@@ -238,7 +248,8 @@ def _deliver(options: AdaptOptions, loaded: LoadedModel, record: RunRecord, done
     gap, error = paired_difference(before, after)
     with record.timed("pack"):
         sizes = save(loaded.model, out / "model", values=options.values, masks=done.masks,
-                     tokenizer=loaded.tokenizer, progress=progress)
+                     group_size=options.group_size, tokenizer=loaded.tokenizer,
+                     progress=progress)
     record.results = {
         "sparsity": done.sparsity,
         "dense": {"perplexity": before.value, "stderr": before.stderr},

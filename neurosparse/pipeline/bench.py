@@ -97,6 +97,8 @@ def bench(options: BenchOptions, *, progress: Progress = silent) -> dict[str, An
             elif second is not None and _fits(second, Path(folder), notes):
                 with quiet():
                     second.save_pretrained(folder)
+                    if first.tokenizer is not None:  # or else it would have less to load
+                        first.tokenizer.save_pretrained(folder)
                 places[names[1]] = folder
             # The processes must not share the memory with the models here.
             del first, second

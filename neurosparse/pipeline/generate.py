@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,8 +12,11 @@ from transformers import TextStreamer
 
 from neurosparse.errors import InputError, ModelError
 from neurosparse.sparse import find_loop
+from neurosparse.sparse.loops import Loop
 
 Say = Callable[[str], None]
+Guide = Callable[[Sequence[int]], Sequence[int] | None]
+"""What may come after the tokens written so far: None anything, nothing where they are enough."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Generated:
     prefill_s, decode_s
         Seconds for the prompt with the first token, and for all later tokens.
     stopped
-        ``"end"`` (the model ended its text), ``"length"`` (as asked), ``"context"`` (it holds no
-        more).
+        ``"end"`` (the model ended its text), ``"guide"`` (there was enough), ``"length"`` (as
+        asked), ``"context"`` (it holds no more).
     loop
         Which loop wrote.
     """
@@ -62,7 +65,8 @@ class Generated:
 
 def generate(
     model: Any, tokenizer: Any, prompt: str, *, max_new_tokens: int = 64, temperature: float = 0.0,
-    seed: int = 0, chat: bool | None = None, loop: str = "auto", say: Say = lambda piece: None,
+    seed: int = 0, chat: bool | None = None, loop: str | Loop = "auto",
+    say: Say = lambda piece: None, opening: str = "", guide: Guide = lambda tokens: None,
 ) -> Generated:
     """Continue a text, or answer in a chat.
 
@@ -81,9 +85,13 @@ def generate(
     chat
         Put the prompt into the tokenizer's chat template; by default where there is one.
     loop
-        ``"core"``, ``"torch"`` or ``"auto"``: see ``sparse.find_loop``.
+        ``"core"``, ``"torch"`` or ``"auto"``: see ``sparse.find_loop``; or one made before.
     say
         Called with every piece of text as it comes.
+    opening
+        How the answer begins; the model goes on from there, and its text is without it.
+    guide
+        Says before each token which may come.
 
     Raises
     ------
@@ -96,28 +104,40 @@ def generate(
     if not max_new_tokens >= 1 or not 0 <= temperature < float("inf"):
         raise InputError("generate", found=f"{max_new_tokens} tokens at temperature {temperature}",
                          expected="at least 1 token, temperature of at least 0")
-    ids = encode(tokenizer, prompt, chat=chat).to(model.device)
+    ids = encode(tokenizer, prompt, chat=chat)
+    if opening:
+        more = tokenizer(opening, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        ids = torch.cat([ids, more.to(ids.dtype)], 1)
+    ids = ids.to(model.device)
     room = _room(model, ids.shape[1])
     draws = torch.Generator().manual_seed(seed)
     pieces: Any = _Pieces(tokenizer, say)
-    ends, count = _ends(model, tokenizer), 1
+    ends, written = _ends(model, tokenizer), list[int]()
     stopped = "length" if max_new_tokens <= room else "context"
     most = int(min(max_new_tokens, room))
-    chosen = find_loop(model, ids.shape[1] + most, loop)
+    chosen = find_loop(model, ids.shape[1] + most, loop) if isinstance(loop, str) else loop
     begin = time.perf_counter()
-    token = _choose(chosen.prefill(ids), temperature, draws)
+    logits = chosen.prefill(ids)
     prefilled = time.perf_counter()
-    while token not in ends:
-        pieces.put(torch.tensor([token]))
-        if count == most:
+    while True:
+        allowed = guide(written)
+        if allowed is not None and not allowed:
+            stopped = "guide"
             break
-        token = _choose(chosen.step(token), temperature, draws)
-        count += 1
-    else:
-        stopped = "end"
+        if len(written) == most:
+            break
+        if written:
+            logits = chosen.step(written[-1])
+        written.append(_choose(logits, temperature, draws, allowed))
+        if len(written) == 1:
+            prefilled = time.perf_counter()
+        if written[-1] in ends:
+            stopped = "end"
+            break
+        pieces.put(torch.tensor(written[-1:]))
     finished = time.perf_counter()
     pieces.end()
-    return Generated(prompt, "".join(pieces.said), ids.shape[1], count, prefilled - begin,
+    return Generated(prompt, "".join(pieces.said), ids.shape[1], len(written), prefilled - begin,
                      finished - prefilled, stopped, chosen.about)
 
 
@@ -176,11 +196,17 @@ def _ends(model: Any, tokenizer: Any) -> set[int]:
     return {one for one in both if one is not None}
 
 
-def _choose(logits: torch.Tensor, temperature: float, draws: torch.Generator) -> int:
+def _choose(logits: torch.Tensor, temperature: float, draws: torch.Generator,
+            allowed: Sequence[int] | None) -> int:
+    if allowed is not None:
+        among = torch.tensor(allowed)
+        logits = logits.cpu()[among]
     if temperature == 0:
-        return int(logits.argmax())
-    shares = torch.softmax(logits.float().cpu() / temperature, -1)
-    return int(torch.multinomial(shares, 1, generator=draws))
+        place = int(logits.argmax())
+    else:
+        shares = torch.softmax(logits.float().cpu() / temperature, -1)
+        place = int(torch.multinomial(shares, 1, generator=draws))
+    return place if allowed is None else int(allowed[place])
 
 
 class _Pieces(TextStreamer):

@@ -79,8 +79,9 @@ class SearchOptions:
     calibration_windows
         Of the protocol's calibration side, or of ``calibration``, for the scores.
     llm, server, temperature, prompts, max_tokens
-        For ``llm``: model that is asked (the pruned one itself by default), base URL of a server
-        that knows it, temperature, folder of templates, where an answer is cut.
+        For ``llm``: model that is asked (by default the one that is to be pruned, dense: between
+        two evaluations no unit is masked), base URL of a server that knows it, temperature, folder
+        of templates, where an answer is cut.
     dtype, products, device
         Of the weights; of the matrix products (``"auto"``: bfloat16 where there are instructions
         for it, ``"own"``).

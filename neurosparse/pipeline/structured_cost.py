@@ -80,7 +80,10 @@ def search_cost(options: SearchOptions) -> dict[str, Any]:
             "answer_tokens_at_most": answers * options.max_tokens,
             "memory_bytes": _memory(model, options.dtype, groups if ladders else [], tokens)
                 + (options.measure == "kl") * 4 * options.windows * options.window_length
-                * _vocabulary(model)}
+                * _vocabulary(model)
+                # Asked itself, the model is copied for the loop that writes.
+                + (options.proposer == "llm" and options.llm is None) * total
+                * _BYTES.get(options.dtype, 4)}
 
 
 def _total(model: nn.Module) -> int:

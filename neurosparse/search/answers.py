@@ -37,6 +37,7 @@ class Parents(_Strict):
     parents: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
 
 
+_NAMES = frozenset({*Configurations.model_fields, *Parents.model_fields})
 Form = TypeVar("Form", bound=_Strict)
 
 
@@ -69,6 +70,12 @@ def read_answer(text: Any, form: type[Form]) -> Form:
             if name in value:
                 reason = _reason(error)
     raise Refused(reason + (f"; it was cut at {LONGEST} characters" if len(text) > LONGEST else ""))
+
+
+def is_answer(text: str) -> bool:
+    """Whether a text holds an object with the key of a form, right or wrong: more is no use."""
+    return any(isinstance(value, dict) and not _NAMES.isdisjoint(value)
+               for value in _values(text[:LONGEST]))
 
 
 def _reason(error: ValidationError) -> str:

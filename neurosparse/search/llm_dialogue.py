@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurosparse.errors import NeurosparseError
 from neurosparse.search.answers import Configurations, Parents, Refused, read_answer
+from neurosparse.search.form import Form
 from neurosparse.search.llm_record import LlmRecord
 from neurosparse.search.patience import Patient
 from neurosparse.search.prompts import Prompts
@@ -49,25 +50,32 @@ class Dialogue:
         self._losses = 0
 
     def configurations(self, prompt: str, fields: Mapping[str, object], count: int,
-                       known: Sequence[Floats]) -> list[Floats]:
-        """At most ``count`` new configurations, projected; fewer where the model gives no more."""
+                       known: Sequence[Floats], seen: Sequence[Floats]) -> list[Floats]:
+        """At most ``count`` new configurations, projected; fewer where the model gives no more.
+
+        Parameters
+        ----------
+        known
+            Those that are not new.
+        seen
+            Those that the prompt shows, of which the answer is a change.
+        """
         found: list[Floats] = []
-        space = self.description.space
+        places = len(self.description)
+        digits = len(str(self.description.fields()["upper"]).split(".")[0])
 
         def read(text: Any) -> bool:
-            found.extend(self._read(text, count - len(found), [*known, *found]))
+            found.extend(self._read(text, count - len(found), [*known, *found], seen))
             return len(found) == count
 
-        def question() -> str:
+        def question() -> tuple[str, Form]:
             left = count - len(found)
-            form = (f'Answer with one JSON object and nothing else: {{"configurations": [[...], '
-                    f"...]}} with {left} list{'s' if left > 1 else ''} of {len(space)} numbers "
-                    "each, at most 3 decimals.")
+            said = (f'Answer with one JSON object and nothing else: {{"configurations": [[...], '
+                    f"...]}} with {left} list{'s' if left > 1 else ''} of {places} numbers each.")
             # A completion with a seed would answer the same question in the same words.
-            at = len(known) + len(found)
-            form += f" In the search they have the number{'s' if left > 1 else ''} {at + 1}" + (
-                f" to {at + left}." if left > 1 else ".")
-            return self.prompts.fill(prompt, {**fields, "count": left, "format": form})
+            said += f" (Question {_letters(len(known) + len(found))}.)"
+            return (self.prompts.fill(prompt, {**fields, "count": left, "format": said}),
+                    Form("configurations", places, left, digits))
 
         self._until(question, read)
         self.record.accepted += len(found)
@@ -87,20 +95,21 @@ class Dialogue:
             chosen.extend(ids[:count])
             return True
 
-        self._until(lambda: self.prompts.fill("selection", {**fields, "format": ""}), read)
+        form = Form("parents", count, digits=len(str(shown - 1)))
+        self._until(lambda: (self.prompts.fill("selection", {**fields, "format": ""}), form), read)
         return chosen or None
 
-    def _until(self, question: Callable[[], str], read: Callable[[Any], bool]) -> None:
+    def _until(self, question: Callable[[], tuple[str, Form]], read: Callable[[Any], bool]) -> None:
         """Ask until ``read`` is content, at most 1 + retries times."""
         reason = ""
         for _ in range(1 + self.retries):
-            prompt = question()
+            prompt, form = question()
             if reason:
                 prompt = self.prompts.fill("again", {"prompt": prompt, "reason": reason})
             if self._losses >= _LOSSES:
                 return
             try:
-                text = self._answer(prompt)
+                text = self._answer(prompt, form)
             except NeurosparseError:
                 # Patient has waited and tried already: the rest of this batch is mutation's.
                 self.record.lost += 1
@@ -115,9 +124,9 @@ class Dialogue:
                 reason = str(refusal)
                 self.record.refuse(reason)
 
-    def _answer(self, prompt: str) -> Any:
+    def _answer(self, prompt: str, form: Form) -> Any:
         self.record.characters[0] += len(prompt)
-        text = self.complete(prompt)
+        text = self.complete(prompt, form)
         self.record.answers += 1
         if isinstance(text, str):
             self.record.characters[1] += len(text)
@@ -127,18 +136,19 @@ class Dialogue:
             self.record.tokens[1] += int(usage[1])
         return text
 
-    def _read(self, text: Any, count: int, known: list[Floats]) -> list[Floats]:
+    def _read(self, text: Any, count: int, known: list[Floats], seen: Sequence[Floats]
+              ) -> list[Floats]:
         """Up to ``count`` new ones of an answer; refused if none is of the right form."""
-        space = self.description.space
+        space, places = self.description.space, len(self.description)
         rows = read_answer(text, Configurations).configurations
-        right = [row for row in rows if len(row) == len(space)]
+        right = [row for row in rows if len(row) == places]
         if len(right) == len(rows):
             self.record.valid += 1
         if not right:
-            raise Refused(f"a configuration has {len(rows[0])} numbers, not {len(space)}")
+            raise Refused(f"a configuration has {len(rows[0])} numbers, not {places}")
         found: list[Floats] = []
         for row in right:
-            meant = self.description.meant(row)
+            meant = self.description.meant(row, seen)
             values = space.project(meant)
             if any(space.distance(values, other) < NEAR for other in (*known, *found)):
                 self.record.duplicates += 1
@@ -148,6 +158,12 @@ class Dialogue:
             if len(found) == count:
                 break
         return found
+
+
+def _letters(number: int) -> str:
+    """``a`` to ``z``, ``ba`` ...: a small model takes a numeral there for one of its numbers."""
+    rest, last = divmod(number, 26)
+    return (_letters(rest) if rest else "") + "abcdefghijklmnopqrstuvwxyz"[last]
 
 
 def _as(kind: Callable[[Any], Found], value: Any) -> Found | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from neurosparse.errors import InputError, NeurosparseError
+from neurosparse.search.form import Form
 
 Complete = Callable[[str], str]
 
@@ -19,7 +20,8 @@ class Patient:
     Parameters
     ----------
     complete
-        ``complete(prompt) -> str``; called in a thread of its own.
+        ``complete(prompt) -> str``; called in a thread of its own. One whose attribute ``shaped``
+        is true can hold its model to a form, and is called ``complete(prompt, form)``.
     timeout
         Seconds for one answer. A call that takes longer is left behind: nothing can stop a thread,
         so a completion that can limit itself (its tokens, its own time) should.
@@ -45,7 +47,7 @@ class Patient:
         self.complete, self.timeout = complete, timeout
         self.retries, self.backoff, self.sleep = retries, backoff, sleep
 
-    def __call__(self, prompt: str) -> Any:
+    def __call__(self, prompt: str, form: Form | None = None) -> Any:
         """The answer, whatever it is.
 
         Raises
@@ -56,7 +58,7 @@ class Patient:
         for attempt in range(self.retries + 1):
             if attempt:
                 self.sleep(self.backoff * 2.0 ** (attempt - 1))
-            done, found = self._once(prompt)
+            done, found = self._once(prompt, form)
             if done:
                 return found
         cause = found if isinstance(found, Exception) else None
@@ -65,12 +67,14 @@ class Patient:
             + ("none in time" if cause is None else f"{type(cause).__name__}: {cause}"[:300]),
             expected=f"a text within {self.timeout:g} s") from cause
 
-    def _once(self, prompt: str) -> tuple[bool, Any]:
+    def _once(self, prompt: str, form: Form | None) -> tuple[bool, Any]:
         box: queue.Queue[tuple[bool, Any]] = queue.Queue()
+        shaped = form is not None and getattr(self.complete, "shaped", False)
+        asked: tuple[Any, ...] = (prompt, form) if shaped else (prompt,)
 
         def work() -> None:
             try:
-                box.put((True, self.complete(prompt)))
+                box.put((True, self.complete(*asked)))
             except Exception as error:
                 box.put((False, error))
 

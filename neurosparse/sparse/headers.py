@@ -27,11 +27,12 @@ _MOST_HEADER = 100_000_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file: dtype, shape, and the file."""
+    """One tensor of a file: dtype, shape, the file, and at which of its bytes it begins."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
     file: Path
+    begin: int
 
 
 def read_headers(files: Iterable[str | Path]) -> dict[str, Entry]:
@@ -84,9 +85,9 @@ def _read_header(file: Path) -> dict[str, Entry]:
     try:
         header = json.loads(text)
         header.pop("__metadata__", None)
-        entries = {name: Entry(DTYPES[item["dtype"]], tuple(map(int, item["shape"])), file)
-                   for name, item in header.items()}
         spans = {name: tuple(map(int, item["data_offsets"])) for name, item in header.items()}
+        entries = {name: Entry(DTYPES[item["dtype"]], tuple(map(int, item["shape"])), file,
+                               8 + length + spans[name][0]) for name, item in header.items()}
         end = max((stop for _, stop in spans.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise FormatError(f"read {file}", found=f"a header that cannot be read ({error!r})",

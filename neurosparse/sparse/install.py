@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,9 +24,9 @@ def packed_names(entries: Mapping[str, Entry]) -> list[str]:
     return sorted(name.removesuffix(".bitmap") for name in entries if name.endswith(".bitmap"))
 
 
-def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | None = None
-            ) -> None:
-    """Replace the modules that the files hold packed; the new buffers are on the meta device.
+def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | None = None,
+            read: Callable[[str], torch.Tensor] | None = None) -> list[PackedRows]:
+    """Replace the modules that the files hold packed.
 
     Parameters
     ----------
@@ -39,6 +39,15 @@ def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | 
     group
         Columns that share a scale, as it promises.
 
+    read
+        Gives a tensor of the files by its name, on the CPU; by default the new buffers are on the
+        meta device.
+
+    Returns
+    -------
+    list
+        The new modules that hold packed rows.
+
     Raises
     ------
     FormatError
@@ -46,6 +55,7 @@ def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | 
         says.
     """
     parts: dict[str, dict[str, PackedMatrix]] = {}
+    made: list[PackedRows] = []
     names = {name for name, _ in model.named_modules()}
     names |= {name for name, _ in model.named_parameters()}
     prefix = f"{model.base_model_prefix}."
@@ -56,19 +66,23 @@ def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | 
         if part in PARTS and is_fused_experts(module):
             weight = module.get_parameter(part)
             shape = (weight.shape[0] * weight.shape[1], weight.shape[2])
-            parts.setdefault(path, {})[part] = _skeleton(entries, stored, shape, values, group)
+            parts.setdefault(path, {})[part] = _matrix(
+                entries, stored, shape, values, group, read)
             continue
         linear = model.get_submodule(name)
         rows, cols, turned = _linear_shape(linear)
-        packed = _skeleton(entries, stored, (rows, cols), values, group)
+        packed = _matrix(entries, stored, (rows, cols), values, group, read)
         bias = linear._parameters.get("bias")
-        _replace(model, name, SparseLinear(packed, bias, transposed=turned))
+        made.append(SparseLinear(packed, bias, transposed=turned))
+        _replace(model, name, made[-1])
     for path, found in parts.items():
         if set(found) != set(PARTS):
             raise FormatError("load", found=f"{path} with {sorted(found)} packed",
                               expected=f"both of {PARTS}")
         experts = SparseExperts.in_place_of(model.get_submodule(path), **found)
         _replace(model, path, experts)
+        made += packed_modules(experts)
+    return made
 
 
 def packed_modules(model: nn.Module) -> list[PackedRows]:
@@ -96,8 +110,8 @@ def _linear_shape(linear: nn.Module) -> tuple[int, int, bool]:
     return (cols, rows, True) if turned else (rows, cols, False)
 
 
-def _skeleton(entries: Mapping[str, Entry], name: str, shape: tuple[int, int], values: str,
-              group: int | None) -> PackedMatrix:
+def _matrix(entries: Mapping[str, Entry], name: str, shape: tuple[int, int], values: str,
+            group: int | None, read: Callable[[str], torch.Tensor] | None) -> PackedMatrix:
     kind, (rows, cols) = find_kind(values), shape
     wanted: dict[str, tuple[torch.dtype, tuple[int, ...] | None]] = {
         "bitmap": (torch.uint8, (rows, bitmap_bytes(cols))), "values": (kind.dtype, None)}
@@ -114,7 +128,8 @@ def _skeleton(entries: Mapping[str, Entry], name: str, shape: tuple[int, int], v
             raise FormatError(
                 "load", found=f"{name}.{part}: {'missing' if entry is None else entry}",
                 expected=f"{dtype} of shape {size or '(padded length,)'}")
-        made[part] = torch.empty(entry.shape, dtype=dtype, device="meta")
+        made[part] = (torch.empty(entry.shape, dtype=dtype, device="meta") if read is None
+                      else read(f"{name}.{part}"))
     return PackedMatrix(made["bitmap"], made["values"], made.get("scales"), shape, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from neurosparse.files import read_json
 from neurosparse.models.quiet import quiet
 from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.description import METHOD, read_description
+from neurosparse.sparse.reading import read_model
 from neurosparse.sparse.writer import INDEX
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -90,22 +92,42 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
             model = load(Path(beside) / "packed", dtype=dtype, device=device)
         model.config._name_or_path = model.name_or_path = str(source)
         return model
-    read_description(source)
-    _check_files(source)
+    description = read_description(source)
+    files = _weights(source)
     register()
     target = torch.device(device)
-    with quiet(), _translated(source):  # what it would warn of is an error of ours, below
-        model, found = _model_class(source).from_pretrained(
-            source, dtype=name, local_files_only=True, use_safetensors=True,
-            output_loading_info=True, ignore_mismatched_sizes=True,
-            device_map=None if target.type == "cpu" else {"": target},
-        )
+    # What transformers would warn of is an error of ours, below.
+    with _uncollected(), quiet(), _translated(source):
+        model_class = _model_class(source)
+        if target.type == "cpu" and _reads_alone(source, model_class):
+            model, found = read_model(source, files, model_class, dtype=name,
+                                      hashes=description.get("sha256"))
+        else:
+            model, found = model_class.from_pretrained(
+                source, dtype=name, local_files_only=True, use_safetensors=True,
+                output_loading_info=True, ignore_mismatched_sizes=True,
+                device_map=None if target.type == "cpu" else {"": target},
+            )
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if found[what]:
             first = sorted(map(str, found[what]))[0]
             raise FormatError(f"load {source}", found=f"{what.replace('_', ' ')}: {first} and "
                               f"{len(found[what]) - 1} more", expected="the model's own tensors")
     return model.requires_grad_(False)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No pass of the garbage collector: what is made here stays, and a pass over all objects of
+    torch and transformers takes as long as reading a small model.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextmanager
@@ -125,7 +147,8 @@ def _translated(folder: Path) -> Iterator[None]:
                           mend="The files were changed or cut: copy them again.") from error
 
 
-def _check_files(folder: Path) -> None:
+def _weights(folder: Path) -> list[Path]:
+    """The files of weights, which are all there."""
     index = folder / INDEX
     names = ["model.safetensors"]
     if index.is_file():
@@ -138,6 +161,13 @@ def _check_files(folder: Path) -> None:
         if not (folder / name).is_file():
             raise FormatError(f"load {folder}", found=f"no {name}",
                               expected=f"{len(names)} file(s) of weights")
+    return [folder / name for name in names]
+
+
+def _reads_alone(folder: Path, model_class: Any) -> bool:
+    """Whether a folder has nothing that ``from_pretrained`` would have to be given its name for."""
+    return hasattr(model_class, "get_init_context") and not (
+        folder / "adapter_config.json").exists()
 
 
 def _model_class(folder: Path) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,9 +13,14 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from neurosparse.errors import FormatError
 from neurosparse.sparse.description import METHOD, check_description, check_names
 from neurosparse.sparse.headers import check_hashes, read_headers
-from neurosparse.sparse.install import install, packed_modules, packed_names
-from neurosparse.sparse.pages import file_ranges, forget
-from neurosparse.sparse.round_vocabulary import install_vocabulary, settle_vocabulary
+from neurosparse.sparse.install import install, packed_names
+from neurosparse.sparse.pages import Forgetting
+from neurosparse.sparse.reading import files_handed
+from neurosparse.sparse.round_vocabulary import (
+    install_vocabulary,
+    prepare_vocabulary,
+    tie_vocabulary,
+)
 from neurosparse.sparse.uneven import apply_widths
 
 
@@ -53,7 +60,9 @@ class NeurosparseQuantizer(HfQuantizer):
     the files tell which modules are packed and how long their values are, and those modules are
     replaced; transformers then reads tensor by tensor (maps the file, where the device is the
     CPU); at the end the row offsets are derived, and on the CPU every linear is put into tile
-    order, one after the other, while the pages of its rows go back to the file.
+    order, one after the other, while the pages of its rows go back to the file. Where
+    ``sparse.load`` hands over the files (``reading``), packed modules are made of them at once, and
+    hidden until that end, so that transformers reads the rest alone.
     """
 
     quantization_config: NeurosparseConfig
@@ -62,31 +71,57 @@ class NeurosparseQuantizer(HfQuantizer):
     def _process_model_before_weight_loading(
         self, model: Any, checkpoint_files: list[str] | None = None, **kwargs: Any
     ) -> None:
-        config = self.quantization_config
-        if not checkpoint_files:
+        config, held = self.quantization_config, files_handed()
+        if held is not None:
+            files, entries = [str(file) for file in held.files], held.entries
+        elif checkpoint_files:
+            files = list(checkpoint_files)
+            if config.sha256 is not None:
+                check_hashes(files, config.sha256)
+            entries = read_headers(files)
+        else:
             raise FormatError("from_pretrained", found="no checkpoint files",
                               expected="the folder of a packed model")
-        if config.sha256 is not None:
-            check_hashes(checkpoint_files, config.sha256)
-        entries = read_headers(checkpoint_files)
-        check_names(vars(config), packed_names(entries), where=str(checkpoint_files[0]))
+        check_names(vars(config), packed_names(entries), where=files[0])
         apply_widths(model)
-        install(model, entries, config.values, config.group)
+        self._modules = install(model, entries, config.values, config.group,
+                                None if held is None else held.tensor)
+        if held is not None:
+            for module in self._modules:
+                module.hide()
         if config.vocabulary is not None:
             install_vocabulary(model, entries)
         config.sha256 = None
-        self._files = list(checkpoint_files)
+        self._files = files
 
     def _process_model_after_weight_loading(self, model: Any, **kwargs: Any) -> Any:
-        mapped = file_ranges(self._files)
-        for module in packed_modules(model):
-            module.refresh()
-            if module.prepare():  # nothing has been changed yet: the file still has these bytes
-                forget(module.bitmap, mapped)
-                forget(module.values, mapped)
+        held, forgetting = files_handed(), Forgetting(self._files)
+        waiting, self._modules = deque(self._modules), []
         if self.quantization_config.vocabulary is not None:
-            settle_vocabulary(model)
-            forget(model.get_input_embeddings().weight, mapped)
+            tie_vocabulary(model)
+
+        def settle(aside: bool) -> None:
+            """Everything into tile order, from either end."""
+            if aside or held is None:
+                prepare_vocabulary(model)
+            while waiting:
+                with suppress(IndexError):  # the other one took the last
+                    module = waiting.pop() if aside else waiting.popleft()
+                    if held is None:
+                        module.refresh()
+                    else:
+                        module.show()
+                    if module.prepare():  # nothing has been changed yet: the file has these bytes
+                        forgetting.add(module.bitmap)
+                        forgetting.add(module.values)
+
+        other = None if held is None else held.beside(lambda: settle(True))
+        settle(False)
+        if other is not None:
+            other.result()
+        if self.quantization_config.vocabulary is not None:
+            forgetting.add(model.get_input_embeddings().weight)
+        forgetting.flush()
         return model
 
     def get_new_dtype(self, converter: Any, param: Any, dtype: torch.dtype | None

@@ -167,14 +167,17 @@ def install_vocabulary(model: Any, entries: Mapping[str, Entry]) -> None:
         put_head(model, *(_skeleton(entries, head_name, prefix, shape) if own else rows), own=own)
 
 
-def settle_vocabulary(model: Any) -> None:
-    """After the rows were read: a tied head takes the embedding's, and is put into tile order."""
+def tie_vocabulary(model: Any) -> None:
+    """After the rows were read: a tied head takes the embedding's."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if not isinstance(head, RoundedHead):
-        return
-    if not head.own:
+    if isinstance(head, RoundedHead) and not head.own:
         head.weight, head.scales = embedding.weight, embedding.scales
-    if head.weight.device.type == "cpu":
+
+
+def prepare_vocabulary(model: Any) -> None:
+    """Put a rounded head on the CPU into tile order now, instead of at its first product."""
+    head = model.get_output_embeddings()
+    if isinstance(head, RoundedHead) and head.weight.device.type == "cpu":
         head.tiles()
 
 

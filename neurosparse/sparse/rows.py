@@ -73,10 +73,21 @@ class PackedRows(nn.Module):
         if self.values.shape != (length,):
             raise FormatError("hold packed rows", found=f"values {tuple(self.values.shape)}",
                               expected=f"({length},) for {self.nnz} set bits")
-        after = self.bitmap[:, self.cols // 8 :]
+        after = self.bitmap[:, self.cols // 8 :] if self.cols % 64 else self.bitmap[:, :0]
         if after.shape[1] and bool((after[:, 0] >> self.cols % 8).any() or after[:, 1:].any()):
             raise FormatError("hold packed rows", found="bits after the last column",
                               expected=f"none in a matrix of {self.cols} columns")
+
+    def hide(self) -> None:
+        """Have no buffers until ``show``: nobody then looks for them, loads or initialises them."""
+        names = ("bitmap", "values", "scales", "offsets")
+        self._hidden = {name: self._buffers[name] for name in names}
+        self._buffers |= dict.fromkeys(names)
+
+    def show(self) -> None:
+        """Have them again."""
+        self._buffers |= self._hidden
+        del self._hidden
 
     @property
     def nnz(self) -> int:

@@ -17,12 +17,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosparse.errors import FormatError, InputError, NeurosparseError
-from neurosparse.search import LlmProposer, Patient, count_space, read_prompts, search
-from neurosparse.search.answers import LONGEST, Configurations, Parents, Refused, read_answer
+from neurosparse.search import (
+    LlmProposer,
+    Patient,
+    count_space,
+    rate_space,
+    read_prompts,
+    search,
+)
+from neurosparse.search.answers import (
+    LONGEST,
+    Configurations,
+    Parents,
+    Refused,
+    is_answer,
+    read_answer,
+)
+from neurosparse.search.form import Form
+from neurosparse.search.prompts.describe import Description
 
 SPACE = cases.space()
 N = len(SPACE)
-ROW = [round(0.2 + 0.2 * i / (N - 1), 3) for i in range(N)]
+ROW = [round(20 + 20 * i / (N - 1), 1) for i in range(N)]
 GOOD = json.dumps({"configurations": [ROW]})
 
 
@@ -96,7 +112,7 @@ def test_the_four_prompts_are_asked_in_turn_and_recorded() -> None:
     asked = [next((s for s in starts if s in p), None) for p in ideal.prompts]
     # Four of the first population with the even one; then parents, crossover, mutation, each time.
     assert asked == starts[:1] + starts[1:] * 3
-    assert "block.11" in ideal.prompts[0] and "0.3" in ideal.prompts[0]
+    assert "block.11" in ideal.prompts[0] and "must be 30." in ideal.prompts[0]
     assert '"value"' in ideal.prompts[1]
 
 
@@ -158,7 +174,7 @@ def test_the_reason_helps_a_model_that_listens() -> None:
 
 
 def test_out_of_the_box_is_repaired_and_the_same_again_is_no_answer() -> None:
-    wild = [500.0, -3.0] + [0.3] * (N - 2)
+    wild = [500.0, -3.0] + [30] * (N - 2)
     made = proposer(lambda prompt: json.dumps({"configurations": [wild] * 3}))
     found = run(made, 5)
     assert made.record.accepted == 1 == made.record.repaired
@@ -254,7 +270,7 @@ def test_the_controls_hide_the_fitness_and_permute_the_labels() -> None:
     row = ROW[:]
     made = proposer(lambda p: json.dumps({"configurations": [row]}), order=order)
     asked = made.ask(2)
-    assert np.allclose(asked[1], SPACE.project(row[::-1]))
+    assert np.allclose(asked[1], SPACE.project(np.array(row[::-1]) / 100))
     assert proposer(str).identity() != proposer(str, order=order).identity()
 
 
@@ -298,3 +314,62 @@ def test_what_the_model_sees_of_failures_is_nothing() -> None:
 
     search(SPACE, half, proposer(ideal), 20, takes="values", batch=5)
     assert not any("Infinity" in prompt or "NaN" in prompt for prompt in ideal.prompts)
+
+
+def test_neighbours_of_one_sort_share_a_number() -> None:
+    names = [f"layers.{i}.{part}" for i in range(5) for part in ("attn", "mlp")]
+    space = rate_space([100, 300] * 5, 0.3, names=names)
+    description = Description(space, numbers=4)
+    assert [place.name for place in description.places] == [
+        "layers.0-2.attn", "layers.0-2.mlp", "layers.3-4.attn", "layers.3-4.mlp"]
+    assert sorted(np.concatenate([place.units for place in description.places])) == list(range(10))
+    parent = space.project(np.linspace(0.2, 0.4, 10))
+    shown = description.shown(parent)
+    # What is copied is the parent bit for bit; a change moves a whole stretch, details stay.
+    assert np.array_equal(description.meant(shown, [space.even(), parent]), parent)
+    more = description.meant([shown[0] + 9, *shown[1:]], [space.even(), parent]) - parent
+    assert np.allclose(more[[0, 2, 4]], 0.09) and not more[[1, 3, 5, 6, 7, 8, 9]].any()
+    assert len(Description(space)) == 10 == len(Description(space, numbers=10))
+    assert len(Description(space, numbers=1)) == 2, "never fewer than sorts"
+    for wrong in ({"numbers": 0}, {"order": [0, 1, 2], "numbers": 4}):
+        with pytest.raises(InputError, match="search space"):
+            Description(space, **wrong)
+
+
+def test_a_copy_of_a_parent_or_of_the_start_is_no_answer() -> None:
+    """The start is not evaluated yet when the first population is asked for."""
+    made = proposer(lambda prompt: json.dumps({"configurations": [[30] * N]}), retries=0)
+    made.ask(2)
+    assert made.record.duplicates == 1 == made.record.fallbacks and made.record.accepted == 0
+
+
+@pytest.mark.parametrize(("form", "whole"), [
+    (Form("parents", 2, digits=1), "1, 2]}"), (Form("configurations", 2, 2, 2), "1, 25], [3, 4]]}"),
+])
+def test_a_form_is_followed_character_by_character(form: Form, whole: str) -> None:
+    assert [form.fit(whole[:i]) for i in range(len(whole))] == ["open"] * len(whole)
+    assert form.fit(whole) == "whole" and is_answer(form.opening + whole)
+    reader = Parents if form.lists == 0 else Configurations
+    assert read_answer(form.opening + whole, reader)
+    for wrong in (whole + " ", whole[1:], "01", "1,2", "1]", "1, 2, 3", "-1", "x", "123"):
+        assert form.fit(wrong) == "no", wrong
+    assert json.loads(form.opening + whole).keys() == form.schema()["properties"].keys()
+
+
+def test_only_a_completion_that_can_is_told_the_form() -> None:
+    forms: list[Form] = []
+    ideal = cases.Ideal(cases.fitness().optimum)
+
+    class Shaped:
+        shaped = True
+
+        def __call__(self, prompt: str, form: Form) -> str:
+            forms.append(form)
+            return ideal(prompt)
+
+    shaped, free = proposer(Shaped()), proposer(ideal)
+    run(shaped, 10)
+    run(free, 10)
+    assert forms == [Form("configurations", N, 4, 3), Form("parents", 4, 0, 1),
+                     Form("configurations", N, 2, 3), Form("configurations", N, 3, 3)]
+    assert shaped.identity() != free.identity()

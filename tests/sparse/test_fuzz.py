@@ -13,7 +13,10 @@ TARGET = Path(__file__).with_name("fuzz_packed.py")
 
 
 @pytest.mark.slow
-def test_mutated_files_are_refused_or_multiply() -> None:
-    done = subprocess.run([sys.executable, str(TARGET), "--cases", "300"], capture_output=True,
-                          text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+@pytest.mark.parametrize(("cases", "more"), [(2000, []), (150, ["--whole", "1"])])
+def test_mutated_files_are_refused_or_multiply(cases: int, more: list[str]) -> None:
+    done = subprocess.run([sys.executable, str(TARGET), "--cases", str(cases), *more],
+                          capture_output=True, text=True, check=False,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0 and " 0 wrong" in done.stdout, done.stdout + done.stderr
+    assert " 0 loaded" not in done.stdout and " 0 refused" not in done.stdout, done.stdout

@@ -131,6 +131,7 @@ def test_device_maps_and_devices(folder: Path, tokens: torch.Tensor) -> None:
             assert torch.equal(moved(tokens).logits, wanted)
 
 
+@pytest.mark.slow  # `test_compiles_as_one_graph` is the quick one
 def test_compiles_whole(folder: Path, tokens: torch.Tensor) -> None:
     torch.compiler.reset()
     model = load(folder)

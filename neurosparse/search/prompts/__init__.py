@@ -13,7 +13,7 @@ from string import Template
 from neurosparse.errors import FormatError, InputError
 
 _COMMON = frozenset({"task", "units", "numbers", "parts", "meaning", "lower", "upper", "mean",
-                     "count", "format"})
+                     "count", "format", "start"})
 _PARENTS = frozenset({"population", "fitness"})
 FIELDS: dict[str, frozenset[str]] = {
     "population": _COMMON,

@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 TASK = ("The pruned model is evaluated on a text that is kept for this. The less it is damaged, "
         "the better.")
 FITNESS = "Each has a value, the damage that was measured: less is better."
+NUMBERS = 12
+"""Of a configuration, unless another number is asked for."""
 
 
 class LlmProposer(History):
@@ -55,10 +57,13 @@ class LlmProposer(History):
         Configurations asked for in one prompt at most.
     retries
         Second questions about one prompt.
+    numbers
+        That the model writes for a configuration at most: neighbouring units of one sort share one
+        (:class:`~neurosparse.search.prompts.describe.Description`); None for one a unit.
     show_fitness
         False hides the values, and the order that would tell them: a control.
     order
-        A permutation of the units behind the names: the other control.
+        A permutation of the parts behind the names: the other control.
     steps
         Of the Gaussian mutations, as for evolution.
 
@@ -81,8 +86,9 @@ class LlmProposer(History):
         self, space: Space, complete: Complete, *, seed: int = 0,
         start: Sequence[ArrayLike] | None = None, prompts: str | Path | None = None,
         task: str = TASK, population: int = 30, initial: int | None = None, parents: int = 4,
-        crossing: float = 0.5, at_once: int = 10, retries: int = 3, show_fitness: bool = True,
-        order: Sequence[int] | None = None, steps: tuple[float, float] = (0.01, 0.1),
+        crossing: float = 0.5, at_once: int = 10, retries: int = 3, numbers: int | None = NUMBERS,
+        show_fitness: bool = True, order: Sequence[int] | None = None,
+        steps: tuple[float, float] = (0.01, 0.1),
     ) -> None:
         super().__init__(space, seed=seed, start=start)
         if (min(population, parents) < 2 or at_once < 1 or retries < 0 or not 0 <= crossing <= 1
@@ -100,7 +106,8 @@ class LlmProposer(History):
         self.task = task
         self.origins: list[str] = []
         patient = complete if isinstance(complete, Patient) else Patient(complete)
-        self.dialogue = Dialogue(patient, self.prompts, Description(space, order), retries)
+        self.dialogue = Dialogue(patient, self.prompts, Description(space, order, numbers),
+                                 retries)
 
     @property
     def record(self) -> LlmRecord:
@@ -113,7 +120,9 @@ class LlmProposer(History):
         return {"population": self.population, "initial": self.initial, "parents": self.parents,
                 "crossing": self.crossing, "at_once": self.at_once,
                 "retries": self.dialogue.retries, "show_fitness": self.show_fitness,
-                "order": self.dialogue.description.order.tolist(), "steps": list(self.steps),
+                "order": self.dialogue.description.order.tolist(),
+                "numbers": len(self.dialogue.description), "steps": list(self.steps),
+                "shaped": bool(getattr(self.dialogue.complete.complete, "shaped", False)),
                 "prompts": hashlib.sha256(texts.encode()).hexdigest()[:16],
                 "model": self.record.model, "temperature": self.record.temperature,
                 "model_seed": self.record.seed}
@@ -159,6 +168,7 @@ class LlmProposer(History):
         description = self.dialogue.description
         values = [self.values[i] for i in places] if self.show_fitness else None
         return {**description.fields(), "task": self.task, "count": count,
+                "start": description.shown(self.centre),
                 "fitness": FITNESS if self.show_fitness else "",
                 "population": description.population(
                     [self.configurations[i] for i in places], values)}
@@ -170,8 +180,10 @@ class LlmProposer(History):
         while len(made) < until:
             wanted = min(self.at_once, until - len(made))
             self.record.wanted += wanted
-            got = self.dialogue.configurations(prompt, self._fields(parents, wanted), wanted,
-                                               [*self.configurations, *made])
+            got = self.dialogue.configurations(
+                prompt, self._fields(parents, wanted), wanted,
+                [*self.start[self.told:], *self.configurations, *made],
+                [self.configurations[i] for i in parents] or [self.centre])
             made += got
             self.origins += [prompt] * len(got)
             lacking = wanted - len(got)

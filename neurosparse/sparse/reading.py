@@ -1,0 +1,189 @@
+"""Read a packed folder: its matrices straight from the mapped files, all else by transformers.
+
+``from_pretrained`` takes every tensor of a file through its renaming and a pool of threads, half a
+millisecond each, and first compiles the renaming rules of all its families. The names in a packed
+file are the model's own, and most of its tensors are parts of packed matrices. ``read_model`` does
+the same steps without rules: it hands the files to the quantizer (``files_handed``), which makes
+the packed modules of them, and gives transformers what is not packed. Hashes are computed beside
+all that, in a thread.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurosparse.errors import FormatError
+from neurosparse.models.streaming import build_empty
+from neurosparse.sparse.headers import Entry, check_hashes, read_headers
+
+_PARTS = ("bitmap", "values", "scales")
+
+
+class PackedFiles:
+    """The weights of a folder, mapped while a model is made of them, and a thread beside it.
+
+    Parameters
+    ----------
+    files
+        Of safetensors.
+    hashes
+        SHA-256 of every file by its name; None where nobody knows.
+
+    Raises
+    ------
+    FormatError
+        A header that is truncated or wrong.
+    """
+
+    def __init__(self, files: Sequence[Path], hashes: dict[str, str] | None) -> None:
+        self.files = list(files)
+        self._stack, self._hashing = ExitStack(), None
+        self._pool = ThreadPoolExecutor(1)
+        self._stack.callback(self._pool.shutdown)
+        if hashes is not None:
+            self._hashing = self._pool.submit(check_hashes, self.files, hashes)
+        self.entries: dict[str, Entry] = {}
+        self._mapped: dict[Path, mmap.mmap] = {}
+
+    def __enter__(self) -> PackedFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Wait for the hashes: a file that was changed is what is wrong, whatever followed."""
+        try:
+            if self._hashing is not None:
+                self._hashing.result()
+        finally:
+            self._stack.close()
+
+    def read(self) -> None:
+        """Read the headers and map the files."""
+        self.entries = read_headers(self.files)
+        for file in self.files:
+            with open(file, "rb") as handle:
+                # A private mapping: what is written to a tensor never reaches the file.
+                self._mapped[file] = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """One tensor, sharing memory with the mapped file."""
+        entry = self.entries[name]
+        count = math.prod(entry.shape)
+        if count == 0:
+            return torch.empty(entry.shape, dtype=entry.dtype)
+        flat = torch.frombuffer(self._mapped[entry.file], dtype=entry.dtype, count=count,
+                                offset=entry.begin)
+        return flat.reshape(entry.shape)
+
+    def others(self) -> dict[str, torch.Tensor]:
+        """All tensors that are no part of a packed matrix."""
+        inside = {f"{name.removesuffix('bitmap')}{part}" for name in self.entries
+                  if name.endswith(".bitmap") for part in _PARTS}
+        return {name: self.tensor(name) for name in self.entries if name not in inside}
+
+    def beside(self, work: Callable[[], object]) -> Future[object]:
+        """Do something in the thread, after the hashes."""
+        return self._pool.submit(work)
+
+
+_HANDED: ContextVar[PackedFiles | None] = ContextVar("packed files", default=None)
+
+
+def files_handed() -> PackedFiles | None:
+    """The files from which the quantizer is to fill packed modules itself, if any."""
+    return _HANDED.get()
+
+
+@contextmanager
+def _handing(files: PackedFiles) -> Iterator[None]:
+    token = _HANDED.set(files)
+    try:
+        yield
+    finally:
+        _HANDED.reset(token)
+
+
+def read_model(folder: Path, files: Sequence[Path], model_class: Any, *, dtype: str,
+               hashes: dict[str, str] | None) -> tuple[Any, dict[str, Any]]:
+    """A model on the CPU, and what ``from_pretrained`` says of its keys.
+
+    Parameters
+    ----------
+    folder
+        Of the packed model.
+    files
+        Of its weights.
+    model_class
+        Class of transformers (no Auto class).
+    dtype
+        As for ``sparse.load``.
+    hashes
+        As in ``PackedFiles``.
+
+    Raises
+    ------
+    FormatError
+        As ``sparse.load``; and what transformers raises.
+    """
+    from transformers.core_model_loading import convert_and_load_state_dict_in_model
+    from transformers.modeling_utils import LoadStateDictConfig
+
+    from neurosparse.sparse.quantizer import NeurosparseConfig, NeurosparseQuantizer
+
+    with PackedFiles(files, hashes) as held:
+        config = model_class.config_class.from_pretrained(folder, local_files_only=True)
+        if not isinstance(config.model_type, str):
+            raise FormatError("read config.json", found=f"model_type={config.model_type!r}",
+                              expected="a family of transformers")
+        packing = NeurosparseConfig(**config.quantization_config)
+        kind = _set_dtype(config, dtype)
+        config.name_or_path, config.quantization_config = str(folder), packing
+        held.read()
+        model: Any = build_empty(model_class, config, dtype=kind)
+        quantizer = NeurosparseQuantizer(packing, pre_quantized=True)
+        with _handing(held):
+            quantizer.preprocess_model(model=model, dtype=kind)
+            how = LoadStateDictConfig(
+                pretrained_model_name_or_path=str(folder), ignore_mismatched_sizes=True,
+                dtype=kind, dtype_plan=model._get_dtype_plan(kind), hf_quantizer=quantizer)
+            info, _ = convert_and_load_state_dict_in_model(model, held.others(), how)
+            info = model_class._finalize_model_loading(model, how, info)
+            model.eval().set_use_kernels(False)
+            model.hf_quantizer = quantizer
+            quantizer.postprocess_model(model)
+    _generation(model, folder)
+    return model, info.to_dict()
+
+
+def _set_dtype(config: Any, dtype: str) -> torch.dtype:
+    """What the parameters become; the configuration, and those inside it, say so too."""
+    kind = config.dtype if dtype == "auto" else getattr(torch, dtype)
+    if not isinstance(kind, torch.dtype):
+        raise FormatError("read config.json", found=f"dtype={kind!r}", expected="a dtype",
+                          mend="Load with a dtype of your own.")
+    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+        if part is not None:
+            part.dtype = kind
+    return kind
+
+
+def _generation(model: Any, folder: Path) -> None:
+    """What ``from_pretrained`` does where it is given the folder."""
+    from transformers import GenerationConfig
+
+    if not model.can_generate():
+        return
+    try:
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except OSError:
+        model.generation_config = GenerationConfig.from_pretrained(
+            folder, config_file_name="config.json", local_files_only=True,
+            _from_model_config=True)

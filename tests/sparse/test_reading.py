@@ -1,0 +1,110 @@
+"""``sparse.load`` reads files by itself: it must make what ``from_pretrained`` makes of them."""
+
+from __future__ import annotations
+
+import gc
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sparse_cases import build
+from torch import nn
+
+from neurosparse.errors import FormatError
+from neurosparse.sparse import load, register, save
+from neurosparse.sparse.headers import read_headers
+from neurosparse.sparse.reading import PackedFiles, files_handed
+from neurosparse.sparse.rows import PackedRows
+
+
+def tensors(model: nn.Module) -> dict[str, Any]:
+    """All parameters and buffers, those that no file holds among them."""
+    return {**dict(model.named_buffers(remove_duplicate=False)),
+            **dict(model.named_parameters(remove_duplicate=False))}
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "opt", "falcon", "gpt_neox", "gpt2",
+                                    "mixtral", "qwen3_moe", "gpt_oss", "llava"])
+@pytest.mark.parametrize(("values", "dtype"), [("int8", "bfloat16"), ("fp32", "float16"),
+                                               ("int4", "auto")])
+def test_load_makes_what_from_pretrained_makes(family: str, values: str, dtype: str,
+                                               tmp_path: Path) -> None:
+    save(build(family), tmp_path / "packed", values=values)
+    register()
+    found = load(tmp_path / "packed", dtype=dtype)
+    wanted = type(found).from_pretrained(tmp_path / "packed", dtype=dtype)
+    left, right = tensors(found), tensors(wanted)
+    assert list(left) == list(right)
+    for name, tensor in left.items():
+        assert tensor.dtype == right[name].dtype and torch.equal(tensor, right[name]), name
+    assert found.config.to_dict() == wanted.config.to_dict()
+    if found.can_generate():
+        assert found.generation_config.to_dict() == wanted.generation_config.to_dict()
+    same = {"training", "is_quantized", "quantization_method", "name_or_path", "_use_kernels"}
+    assert vars(found).keys() == vars(wanted).keys() >= same
+    assert all(vars(found)[name] == vars(wanted)[name] for name in same)
+    assert [type(m) for m in found.modules()] == [type(m) for m in wanted.modules()]
+    assert [vars(m).keys() for m in found.modules()] == [vars(m).keys() for m in wanted.modules()]
+
+
+def test_matrices_lie_in_the_mapped_file_and_writing_leaves_it_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "packed"
+    save(build("llama"), folder, values="fp32")
+    before = (folder / "model.safetensors").read_bytes()
+    model = load(folder)
+    module = next(m for m in model.modules() if isinstance(m, PackedRows))
+    addresses = Path("/proc/self/maps")
+    if addresses.exists():
+        lines = [line.split() for line in addresses.read_text().splitlines() if str(folder) in line]
+        spans = [tuple(int(end, 16) for end in line[0].split("-")) for line in lines]
+        assert any(low <= module.values.data_ptr() < high for low, high in spans)
+    module.values.zero_()
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_nothing_is_left_handed_and_the_collector_runs_again(tmp_path: Path) -> None:
+    save(build("llama"), tmp_path / "packed")
+    assert gc.isenabled()
+    load(tmp_path / "packed")
+    assert gc.isenabled() and files_handed() is None
+    (tmp_path / "packed" / "model.safetensors").write_bytes(b"")
+    gc.disable()
+    try:
+        with pytest.raises(FormatError):
+            load(tmp_path / "packed")
+        assert not gc.isenabled() and files_handed() is None
+    finally:
+        gc.enable()
+
+
+def test_a_changed_file_is_what_is_wrong_whatever_followed(tmp_path: Path) -> None:
+    """The hash is computed beside the rest; that the rest fails first must not hide it."""
+    folder = tmp_path / "packed"
+    save(build("llama"), folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(FormatError, match="SHA-256"):
+        load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["quantization_config"]["sha256"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FormatError, match="cut"):
+        load(folder)
+
+
+def test_tensors_of_a_file(tmp_path: Path) -> None:
+    save(build("llama"), tmp_path / "packed")
+    file = tmp_path / "packed" / "model.safetensors"
+    with PackedFiles([file], None) as files:
+        files.read()
+        others = files.others()
+        assert "model.embed_tokens.weight" in others
+        assert not any(name.endswith((".bitmap", ".values", ".scales")) for name in others)
+        raw = file.read_bytes()
+        for name, entry in read_headers([file]).items():
+            tensor = files.tensor(name)
+            assert tensor.dtype == entry.dtype and tuple(tensor.shape) == entry.shape
+            data = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+            assert raw[entry.begin : entry.begin + len(data)] == data
