@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from neurosparse import kernels
 from neurosparse.budgets import Budget, Profile, check_budget, read_budgets
 from neurosparse.errors import InputError
 from neurosparse.measure import Collector, Cost, profile, profile_cost
@@ -15,6 +19,7 @@ from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning import PruneReport, Refit, prune
+from neurosparse.records import RunRecord
 from neurosparse.sparse import save
 from neurosparse.sparse.kinds import find_group
 
@@ -128,7 +133,7 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
                group_size: int | None = None, refit: float | None = None,
                pattern: str | None = None, keep_zeros: bool = False, force: bool = False,
                progress: Progress = silent) -> PruneReport:
-    """Prune a model by a budget file and write it packed (``neurosparse prune``).
+    """Prune a model by a budget file and write it packed, with its record (``neurosparse prune``).
 
     Parameters
     ----------
@@ -152,16 +157,37 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
     if Path(out).exists():
         raise InputError("prune", found=f"{out} exists", expected="a new folder")
     chosen = weights_budget(budget)
-    loaded = load(options.model, dtype=options.dtype, device=options.device)
-    check_budget(chosen, model=identity(loaded.model), force=force)
-    texts = gather(options.full(), loaded.tokenizer)
-    done = prune(loaded.model, chosen, texts.calibration, method=options.method,
-                 batch_size=options.batch_size, progress=progress, pattern=pattern,
-                 keep_zeros=keep_zeros, refit=None if refit is None else Refit(strength=refit),
-                 dtype=products_of(loaded.model, options.products))
-    save(loaded.model, out, values=values, group_size=group_size, tokenizer=loaded.tokenizer,
-         budget=chosen, progress=progress)
+    record = prune_record(options, budget=str(budget), out=str(out), values=values,
+                          group_size=group_size, refit=refit, pattern=pattern,
+                          keep_zeros=keep_zeros)
+    with record.timed("load"):
+        loaded = load(options.model, dtype=options.dtype, device=options.device)
+        check_budget(chosen, model=identity(loaded.model), force=force)
+        texts = gather(options.full(), loaded.tokenizer)
+    record.data = texts.identity
+    with record.timed("prune"):
+        done = prune(loaded.model, chosen, texts.calibration, method=options.method,
+                     batch_size=options.batch_size, progress=progress, pattern=pattern,
+                     keep_zeros=keep_zeros, refit=None if refit is None else Refit(strength=refit),
+                     dtype=products_of(loaded.model, options.products))
+    with record.timed("save"):
+        save(loaded.model, out, values=values, group_size=group_size, tokenizer=loaded.tokenizer,
+             budget=chosen, progress=progress)
+    write_pruned(record, done, out)
     return done
+
+
+def prune_record(options: StepOptions, **arguments: Any) -> RunRecord:
+    """The record of a ``prune`` that begins."""
+    return RunRecord("prune", level=kernels.level(), threads=torch.get_num_threads(),
+                     seeds={"windows": options.seed}, arguments={**vars(options), **arguments})
+
+
+def write_pruned(record: RunRecord, done: PruneReport, out: str | Path) -> None:
+    """Close the record with what was pruned, beside the model."""
+    record.results = {"size": done.size, "dropped": sum(done.dropped.values()),
+                      "sparsity": done.sparsity, "notes": done.notes}
+    record.write(Path(out) / "run.json")
 
 
 def weights_budget(path: str | Path) -> Budget:

@@ -8,7 +8,7 @@ from typing import Any
 from neurosparse.budgets import check_budget, read_budgets
 from neurosparse.errors import InputError
 from neurosparse.models import identity, products_of
-from neurosparse.pipeline.steps import StepOptions, weights_budget
+from neurosparse.pipeline.steps import StepOptions, prune_record, weights_budget, write_pruned
 from neurosparse.pipeline.video_calibration import Calibration, JoinedOptions
 from neurosparse.pipeline.video_session import VideoOptions
 from neurosparse.progress import Progress, silent
@@ -51,18 +51,24 @@ def video_prune_step(
         raise InputError("prune", found=f"{out} exists", expected="a new folder")
     chosen = weights_budget(budget)
     how, notes = _how(options, budget)
+    record = prune_record(options, budget=str(budget), questions=str(questions), out=str(out),
+                          values=values, group_size=group_size, refit=refit, pattern=pattern,
+                          keep_zeros=keep_zeros)
     run = Calibration(how, questions)
     model = run.watching.model
     check_budget(chosen, model=identity(model), force=force)
-    run.prepare(rule=False, progress=progress)
-    with reading(model, run.watching.family, run.prompts) as numbers:
+    with record.timed("read"):
+        run.prepare(rule=False, progress=progress)
+    with record.timed("prune"), reading(model, run.watching.family, run.prompts) as numbers:
         done = prune(model, chosen, numbers, method=options.method, batch_size=1,
                      progress=progress, pattern=pattern, keep_zeros=keep_zeros,
                      refit=None if refit is None else Refit(strength=refit),
                      dtype=products_of(model, "own"))
-    save(model, out, values=values, group_size=group_size, tokenizer=run.watching.processor,
-         budget=chosen, progress=progress)
+    with record.timed("save"):
+        save(model, out, values=values, group_size=group_size, tokenizer=run.watching.processor,
+             budget=chosen, progress=progress)
     done.notes += notes
+    write_pruned(record, done, out)
     return done
 
 

@@ -42,6 +42,10 @@ def test_profile_allocate_prune(place: Path, capsys: pytest.CaptureFixture[str])
          "--calibration", place / "t.txt", "--windows", 2, "--window-length", 32,
          "--progress", "none")
     assert "(59.99" in capsys.readouterr().out
+    record = ns.records.RunRecord.read(place / "packed" / "run.json")
+    assert record.command == "prune" and record.arguments["budget"].endswith("b.json")
+    assert record.results["sparsity"] == pytest.approx(0.6, abs=1e-3)
+    assert {"load", "prune", "save"} <= set(record.timings) and record.data["calibration"]
     model = ns.sparse.load(place / "packed")
     assert torch.isfinite(model(input_ids=torch.tensor([[3, 4, 5]])).logits).all()
 
