@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from neurosparse.sparse.arithmetic import FEW_EXPANDED, version_of
 from neurosparse.sparse.rows import runs_eagerly
@@ -19,6 +20,7 @@ from neurosparse.tiles import Tiles
 
 # Rows of the vocabulary that are written out at a time where many tokens are multiplied.
 _CHUNK = 4096
+_MADE: Any = WeakTensorKeyDictionary()  # weight -> (what it was then, in tile order)
 
 
 class _RoundedRows(nn.Module):
@@ -92,8 +94,9 @@ class RoundedHead(_RoundedRows):
     """An output head that rounds its rows to int8.
 
     Few tokens on the CPU go through the compiled product in tile order; many multiply some
-    thousand rows at a time, so that the dense head never exists. There is a gradient with respect
-    to the input.
+    thousand rows at a time, so that the dense head never exists. Where autograd or torch.compile
+    watch it is the operator ``neurosparse::rounded_linear``. There is a gradient with respect to
+    the input.
 
     Parameters
     ----------
@@ -111,50 +114,79 @@ class RoundedHead(_RoundedRows):
         self.out_features, self.in_features = weight.shape
         self._hold(weight, scales, dtype, own=own)
         self.register_parameter("bias", bias)
-        self._made: tuple[tuple[int, int], Tiles] | None = None
 
     def tiles(self) -> Tiles:
         """The rows in tile order, made once."""
-        now = (self.weight.data_ptr(), version_of(self.weight))
-        if self._made is None or self._made[0] != now:
-            self._made = (now, Tiles.from_dense(self.weight.numpy(), "int8", self.scales.numpy()))
-        return self._made[1]
+        return _tiles_of(self.weight, self.scales)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (..., cols) to (..., rows), x.dtype."""
         flat = x.reshape(-1, self.in_features)
-        if len(flat) <= FEW_EXPANDED and x.device.type == "cpu" and runs_eagerly(x, self.scales):
-            out = torch.from_numpy(self.tiles().matvec(flat.float().contiguous().numpy()))
+        if runs_eagerly(x, self.scales):
+            out = _product(flat, self.weight, self.scales)
         else:
-            out = _Product.apply(flat, self.weight, self.scales)  # type: ignore[no-untyped-call]
-        out = out.to(x.dtype).reshape(*x.shape[:-1], self.out_features)
+            out = rounded_linear(flat, self.weight, self.scales)
+        out = out.reshape(*x.shape[:-1], self.out_features)
         bias = self._parameters["bias"]
         return out if bias is None else out + bias.to(out.dtype)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": None}
+
+def _tiles_of(weight: Tensor, scales: Tensor) -> Tiles:
+    """Rows in tile order, made once of these very tensors as they are now."""
+    now = (weight.data_ptr(), version_of(weight))
+    made = _MADE.get(weight)
+    if made is None or made[0] != now:
+        made = (now, Tiles.from_dense(weight.detach().numpy(), "int8", scales.numpy()))
+        _MADE[weight] = made
+    tiles: Tiles = made[1]
+    return tiles
 
 
-class _Product(torch.autograd.Function):
-    """``x W^T`` by chunks of rows of W, forward and backward."""
+def _product(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    """``x W^T``: few rows of x on the CPU in tile order, else by chunks of rows of W."""
+    if len(x) <= FEW_EXPANDED and x.device.type == "cpu":
+        floats = x.detach().float().contiguous().numpy()
+        return torch.from_numpy(_tiles_of(weight, scales).matvec(floats)).to(x.dtype)
+    out = x.new_empty(len(x), len(weight))
+    for at in range(0, len(weight), _CHUNK):
+        torch.matmul(x, _chunk(weight, scales, at, x.dtype).T, out=out[:, at : at + _CHUNK])
+    return out
 
-    @staticmethod
-    def forward(context: Any, x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
-        context.save_for_backward(weight, scales)
-        out = x.new_empty(len(x), len(weight))
-        for at in range(0, len(weight), _CHUNK):
-            torch.matmul(x, _chunk(weight, scales, at, x.dtype).T, out=out[:, at : at + _CHUNK])
-        return out
 
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        weight, scales = context.saved_tensors
-        gradient, found = gradients[0], None
-        for at in range(0, len(weight), _CHUNK):
-            part = gradient[:, at : at + _CHUNK] @ _chunk(weight, scales, at, gradient.dtype)
-            found = part if found is None else found + part
-        assert found is not None
-        return found, None, None
+@torch.library.custom_op("neurosparse::rounded_linear", mutates_args=())
+def rounded_linear(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    """``x @ W.T`` of int8 rows with their scales: x (n, cols) to (n, rows), x.dtype."""
+    return _product(x, weight, scales)
+
+
+@rounded_linear.register_fake
+def _(x: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    return x.new_empty((x.shape[0], weight.shape[0]))
+
+
+@torch.library.custom_op("neurosparse::rounded_linear_backward", mutates_args=())
+def rounded_linear_backward(gradient: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    """``gradient @ W`` by chunks of rows of W: (n, rows) to (n, cols)."""
+    out = gradient.new_zeros(len(gradient), weight.shape[1])
+    for at in range(0, len(weight), _CHUNK):
+        out += gradient[:, at : at + _CHUNK] @ _chunk(weight, scales, at, gradient.dtype)
+    return out
+
+
+@rounded_linear_backward.register_fake
+def _(gradient: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
+    return gradient.new_empty((gradient.shape[0], weight.shape[1]))
+
+
+def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[1:])
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    return rounded_linear_backward(gradient, *ctx.saved_tensors), None, None
+
+
+rounded_linear.register_autograd(_backward, setup_context=_remember)
 
 
 def _chunk(weight: Tensor, scales: Tensor, at: int, dtype: torch.dtype) -> Tensor:

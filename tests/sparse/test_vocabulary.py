@@ -20,7 +20,7 @@ from neurosparse.sparse import Decoder, load, save
 from neurosparse.sparse.headers import read_headers
 from neurosparse.sparse.matrix import quantised
 from neurosparse.sparse.round_vocabulary import vocabulary_modules
-from neurosparse.sparse.vocabulary import RoundedEmbedding, RoundedHead
+from neurosparse.sparse.vocabulary import RoundedEmbedding, RoundedHead, rounded_linear
 
 TIED = {"llama": False, "qwen2": True, "gpt2": True, "mixtral": False, "gemma3": True}
 
@@ -132,6 +132,29 @@ def test_gradient_to_the_input_is_that_of_the_rows(tmp_path: Path) -> None:
     (head(x) * up).sum().backward()
     assert x.grad is not None
     assert relative_error(x.grad, up @ head.to_dense()) < 1e-5
+
+
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_torch_compile_sees_one_operator(rows: int, tmp_path: Path) -> None:
+    save(made("llama"), tmp_path / "m", values="int8")
+    head = load(tmp_path / "m").get_output_embeddings()
+    compiled = torch.compile(head, fullgraph=True, backend="aot_eager")
+    x = torch.randn(rows, head.in_features)
+    with torch.inference_mode():
+        assert torch.equal(compiled(x), head(x))
+        assert relative_error(head(x), x @ head.to_dense().T) < 1e-4
+    x.requires_grad_()
+    compiled(x).square().sum().backward()
+    found, x.grad = x.grad, None
+    head(x).square().sum().backward()
+    assert found is not None and x.grad is not None and relative_error(found, x.grad) < 1e-6
+
+
+def test_operators_of_the_head_are_what_torch_expects() -> None:
+    weight = torch.randint(-127, 128, (70, 24), dtype=torch.int8)
+    for rows in (2, 20):
+        x = torch.randn(rows, 24, requires_grad=True)
+        torch.library.opcheck(rounded_linear, (x, weight, torch.rand(70)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
