@@ -24,6 +24,7 @@ needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None,
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_kernels_in_the_interpreter() -> None:
     """In a process of its own: the interpreter is chosen before Triton is imported."""
     if tuple(map(int, importlib.metadata.version("triton").split(".")[:2])) < (3, 7):
@@ -90,6 +91,7 @@ def test_a_failing_triton_leaves_it_to_torch(monkeypatch: pytest.MonkeyPatch) ->
     assert len(failures) == 1 and "triton_masked" in failures[0]
 
 
+@pytest.mark.slow
 def test_importing_the_room_does_not_import_triton() -> None:
     code = ("import sys, neurosparse.adaptation; "
             "sys.exit('neurosparse.adaptation.triton_masked' in sys.modules)")

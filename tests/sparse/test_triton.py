@@ -24,6 +24,7 @@ needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None,
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_kernels_in_the_interpreter() -> None:
     """In a process of its own: see interpreted_triton.py."""
     if tuple(map(int, importlib.metadata.version("triton").split(".")[:2])) < (3, 7):
