@@ -226,7 +226,7 @@ def show(table: Table, *, markdown: bool = False) -> None:
                   f"reported on {facts['videos']} held-out videos")
     head = ("scorer", "chosen by", "operations", "way", "tokens", "sparsity",
             *(() if markdown else ("KL, nats", "loss")), "right %", "more of what it was chosen by",
-            "more right")
+            "more right", "than dense, all tokens")
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for scorer in (name for name in ("none", "self") if name in table):
         part = table[scorer]
@@ -235,7 +235,7 @@ def show(table: Table, *, markdown: bool = False) -> None:
         dense = _row(part, {"tokens": ALL, "sparsity": 0.0})
         _print(scorer, "", "1", "dense, all tokens", ALL, "0 %",
                *(() if markdown else (0, _pm(_mean(dense["loss"])))),
-               _pm(_mean(dense["right"]), 100, 1), "", "")
+               _pm(_mean(dense["right"]), 100, 1), "", "", "")
         for line in lines(part):
             way = _NAMES[line["way"]]
             if "tokens" not in line:
@@ -248,7 +248,12 @@ def show(table: Table, *, markdown: bool = False) -> None:
             _print(scorer, line["damage"], f"{line['of_dense']:.2f} of {line['target']:g}", way,
                    line["tokens"], f"{100 * line['sparsity']:.3g} %",
                    *(() if markdown else (_pm(line["kl"]), _pm(line["loss"]))),
-                   _pm(line["right"], 100, 1), *more)
+                   _pm(line["right"], 100, 1), *more,
+                   _pm(_mean(_row(part, line)["right"] - dense["right"]), 100, 1, sign=True))
+        spent = np.array(part["measured"]["flops"]) / part["measured"]["dense_flops"]
+        if not markdown:
+            print(f"{scorer}: operations begin at {spent[:, 0].min():.2f} with tokens alone, "
+                  f"{spent[-1].min():.2f} with sparsity alone, {spent.min():.2f} together")
         for damage in DAMAGES:
             cross = part["measured"]["cross"][damage]
             if not markdown:

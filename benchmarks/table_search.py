@@ -165,15 +165,15 @@ def measured(bench: Bench, row: str, rate: float, seed: int, evaluations: int) -
             "predictions": found.predictions, "seconds": round(spent, 1)}
 
 
-def show(table: dict[str, Any]) -> None:
-    """Means over seeds, and the paired gap to uniform of the first; a rule has one row for all."""
+def show(table: dict[str, Any], to: str = "uniform") -> None:
+    """Means over seeds, and each one's paired gap to a row's first; a rule has one row for all."""
     def of(key: str) -> Perplexity:
         return Perplexity(np.array(table[key]["nll"]), table[key]["predictions"])
 
     for rate, evaluations in sorted({tuple(key.split("|")[1:3]) for key in table
                                      if key.split("|")[0] not in RULES}):
         print(f"\n{rate} cut, {evaluations} evaluations")
-        base = f"uniform|{rate}|0|0"
+        base = f"{to}|{rate}|{0 if to in RULES else evaluations}|0"
         for row in ROWS:
             start = f"{row}|{rate}|{0 if row in RULES else evaluations}|"
             keys = sorted(key for key in table if key.startswith(start))
@@ -181,11 +181,12 @@ def show(table: dict[str, Any]) -> None:
                 continue
             values = np.array([table[key]["perplexity"] for key in keys])
             chosen = np.mean([table[key]["selection"] for key in keys])
-            mean, error = paired_difference(of(base), of(keys[0])) if base in table else (0.0, 0.0)
+            gaps = [paired_difference(of(base), of(key)) for key in keys if base in table]
             said = (table[keys[0]].get("record") or {}).get("record") or {}
             print(f"  {row:<28} {np.exp(np.log(values).mean()):8.2f}  selection {chosen:.4f}, "
                   f"seeds {len(keys)}, {values.min():.2f} to {values.max():.2f}, evaluations "
-                  f"{table[keys[0]]['evaluated']}; to uniform {mean:+.3f} +- {error:.3f}"
+                  f"{table[keys[0]]['evaluated']}; to {to} "
+                  + ", ".join(f"{mean:+.3f} +- {error:.3f}" for mean, error in gaps)
                   + (f"; valid {said['validity']:.0%}, its own {said['accepted']} of "
                      f"{said['wanted']}, tokens {said['tokens']}" if said else ""))
 
@@ -202,6 +203,8 @@ def main() -> None:
     parser.add_argument("--out", default="docs/measured/search.json")
     parser.add_argument("--archives", default="build/table-search")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--to", default="uniform", choices=list(ROWS),
+                        help="the row that gaps are taken to")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
@@ -213,7 +216,7 @@ def main() -> None:
         arguments.out, arguments.archives = "build/search-quick.json", "build/table-search-quick"
     path = Path(arguments.out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    show(json.loads(path.read_text()) if arguments.show else run(arguments, path))
+    show(json.loads(path.read_text()) if arguments.show else run(arguments, path), arguments.to)
 
 
 if __name__ == "__main__":

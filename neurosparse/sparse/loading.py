@@ -18,7 +18,7 @@ from neurosparse.files import read_json
 from neurosparse.models.quiet import quiet
 from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.description import METHOD, read_description
-from neurosparse.sparse.reading import read_model
+from neurosparse.sparse.reading import can_read, read_model
 from neurosparse.sparse.writer import INDEX
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -165,9 +165,8 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _reads_alone(folder: Path, model_class: Any) -> bool:
-    """Whether a folder has nothing that ``from_pretrained`` would have to be given its name for."""
-    return hasattr(model_class, "get_init_context") and not (
-        folder / "adapter_config.json").exists()
+    """Whether nothing is left for ``from_pretrained``: no adapter in the folder, known steps."""
+    return can_read(model_class) and not (folder / "adapter_config.json").exists()
 
 
 def _model_class(folder: Path) -> Any:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from neurosparse.models.streaming import build_empty
 from neurosparse.sparse.headers import Entry, check_hashes, read_headers
 
 _PARTS = ("bitmap", "values", "scales")
+_STEPS = ("get_init_context", "_get_dtype_plan", "_finalize_model_loading", "set_use_kernels")
 
 
 class PackedFiles:
@@ -109,6 +111,22 @@ def _handing(files: PackedFiles) -> Iterator[None]:
         yield
     finally:
         _HANDED.reset(token)
+
+
+def can_read(model_class: Any) -> bool:
+    """Whether this transformers has the steps that ``read_model`` takes, as it takes them.
+
+    They are not its public interface: those of 5.20 to 5.24 are known, older ones want other
+    arguments.
+    """
+    try:
+        from transformers.core_model_loading import convert_and_load_state_dict_in_model
+        from transformers.modeling_utils import LoadStateDictConfig  # noqa: F401
+    except ImportError:
+        return False
+    asked = signature(convert_and_load_state_dict_in_model).parameters.values()
+    return (sum(one.default is one.empty for one in asked) == 3
+            and all(hasattr(model_class, name) for name in _STEPS))
 
 
 def read_model(folder: Path, files: Sequence[Path], model_class: Any, *, dtype: str,

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scripts import said_by
 
 ROOT = Path(__file__).parents[2]
-
-
-def _run(*words: str) -> str:
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=600,
-                          check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 @pytest.mark.slow
@@ -34,7 +26,7 @@ def test_measured_chosen_and_reported(tmp_path: Path) -> None:
     script, out = str(ROOT / "benchmarks" / "table_joined.py"), tmp_path / "joined.json"
     words = (script, "--quick", "--model", str(tmp_path / "model"), "--out", str(out), "--cache",
              str(tmp_path / "cache"))
-    said = _run(*words)
+    said = said_by(*words)
     assert "chosen on 2 videos" in said and "dense, all tokens" in said
     table = json.loads(out.read_text())["none"]
     dense = table["measured"]["dense_flops"]
@@ -46,8 +38,8 @@ def test_measured_chosen_and_reported(tmp_path: Path) -> None:
             assert len(row["kl"]) == 2 and len(row["kl"][0]) == 4
     # Nothing is measured twice, and the same table is shown.
     before = out.stat().st_mtime_ns
-    assert _run(script, "--show", "--out", str(out)).splitlines()[-3:] == said.splitlines()[-3:]
+    assert said_by(script, "--show", "--out", str(out)).splitlines()[-3:] == said.splitlines()[-3:]
     assert out.stat().st_mtime_ns == before
     picture = tmp_path / "joined.png"
-    _run(script, "--figure", str(picture), "--out", str(out))
+    said_by(script, "--figure", str(picture), "--out", str(out))
     assert picture.stat().st_size > 5000

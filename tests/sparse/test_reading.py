@@ -11,11 +11,12 @@ import pytest
 import torch
 from sparse_cases import build
 from torch import nn
+from transformers import PreTrainedModel, core_model_loading
 
 from neurosparse.errors import FormatError
-from neurosparse.sparse import load, register, save
+from neurosparse.sparse import load, loading, register, save
 from neurosparse.sparse.headers import read_headers
-from neurosparse.sparse.reading import PackedFiles, files_handed
+from neurosparse.sparse.reading import PackedFiles, can_read, files_handed
 from neurosparse.sparse.rows import PackedRows
 
 
@@ -47,6 +48,31 @@ def test_load_makes_what_from_pretrained_makes(family: str, values: str, dtype: 
     assert all(vars(found)[name] == vars(wanted)[name] for name in same)
     assert [type(m) for m in found.modules()] == [type(m) for m in wanted.modules()]
     assert [vars(m).keys() for m in found.modules()] == [vars(m).keys() for m in wanted.modules()]
+
+
+def test_other_steps_of_transformers_are_left_to_it(tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in 5.6, whose function wants one argument more, and 5.0, which lacks a step."""
+    save(build("llama"), tmp_path / "packed", values="int8")
+    wanted = tensors(load(tmp_path / "packed"))
+    known = core_model_loading.convert_and_load_state_dict_in_model
+
+    def older(model: Any, state_dict: Any, load_config: Any, tp_plan: Any) -> Any:
+        raise AssertionError("not to be called so")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core_model_loading, "convert_and_load_state_dict_in_model", older)
+        assert not can_read(PreTrainedModel)
+    assert core_model_loading.convert_and_load_state_dict_in_model is known
+    assert can_read(PreTrainedModel)
+    monkeypatch.delattr(PreTrainedModel, "_get_dtype_plan")
+    assert not can_read(PreTrainedModel)
+    monkeypatch.undo()
+    monkeypatch.setattr(loading, "can_read", lambda _: False)
+    monkeypatch.setattr(loading, "read_model", lambda *_: pytest.fail("its own way"))
+    found = tensors(load(tmp_path / "packed"))
+    assert list(found) == list(wanted)
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in found.items())
 
 
 def test_matrices_lie_in_the_mapped_file_and_writing_leaves_it_alone(tmp_path: Path) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from interpreter import needs_triton, passes_in_the_interpreter
 from sparse_cases import sparse_matrix
 
 from neurosparse.errors import InputError
@@ -19,24 +16,12 @@ from neurosparse.sparse import SparseLinear, backend, on_gpu, pack, unpack
 from neurosparse.sparse.arithmetic import Rows, multiply
 
 HERE = Path(__file__).parent
-needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None,
-                                  reason="not installed: triton")
 
 
 @needs_triton
 @pytest.mark.slow
 def test_the_kernels_in_the_interpreter() -> None:
-    """In a process of its own: see interpreted_triton.py."""
-    if tuple(map(int, importlib.metadata.version("triton").split(".")[:2])) < (3, 7):
-        pytest.skip("the interpreter of Triton before 3.7 does not know NumPy from 2.4 on")
-    # One thread: the interpreter's products are too small for more, and other tests run beside.
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-               str(HERE / "interpreted_triton.py")]
-    done = subprocess.run(command, cwd=HERE.parent.parent, env=environment, text=True,
-                          capture_output=True, timeout=500)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout and " skipped" not in done.stdout
+    passes_in_the_interpreter(HERE / "interpreted_triton.py")
 
 
 def compiled(kernel: Any, values: str, x: str, options: dict[str, Any], warps: int) -> Any:
