@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -60,8 +61,31 @@ class _Divergence(torch.autograd.Function):
         return grad * out.to(grad.dtype), None
 
 
-def loss_of(model: nn.Module, tokens: Tensor, teacher: nn.Module | None, share: float) -> Tensor:
-    """``(1 - share) * next token + share * KL``, nats a token.
+def blocks_to_dense(hidden: Sequence[Tensor], dense: Sequence[Tensor]) -> Tensor:
+    """Mean over blocks of ``mean_c |Y_c - Y'_c|^2 / |Y_c|^2`` over channels c.
+
+    The reconstruction error by which LoSA gives ranks (``block_errors.relative_error``), as a loss:
+    a channel of large activations counts as much as any other; one that is zero in the dense model
+    does not count.
+
+    Parameters
+    ----------
+    hidden, dense : sequences of tensors of shape (windows, length, width)
+        Outputs of the blocks of what learns, and of the dense model.
+    """
+    total = torch.zeros((), dtype=torch.float32, device=hidden[0].device)
+    for ours, theirs in zip(hidden, dense, strict=True):
+        y, other = theirs.flatten(0, -2).float(), ours.flatten(0, -2).float()
+        power = y.square().sum(0)
+        alive = power > 0
+        error = (y - other).square().sum(0)
+        total = total + (error[alive] / power[alive]).sum() / alive.sum().clamp(min=1)
+    return total / len(hidden)
+
+
+def loss_of(model: nn.Module, tokens: Tensor, teacher: nn.Module | None, share: float,
+            blocks: float = 0.0) -> Tensor:
+    """``(1 - share) * next token + share * KL``, nats a token, ``+ blocks *`` error of the blocks.
 
     Parameters
     ----------
@@ -69,14 +93,23 @@ def loss_of(model: nn.Module, tokens: Tensor, teacher: nn.Module | None, share: 
         What learns.
     tokens : int64 tensor of shape (windows, length)
     teacher
-        The dense model; needed where ``share`` is above 0.
+        The dense model; needed where ``share`` or ``blocks`` is above 0.
     """
-    logits: Tensor = model(input_ids=tokens, use_cache=False).logits
+    asked: dict[str, Any] = {"use_cache": False}
+    if blocks > 0:
+        asked["output_hidden_states"] = True
+    found = model(input_ids=tokens, **asked)
+    logits: Tensor = found.logits
     loss = logits.new_zeros((), dtype=torch.float32)
     if share < 1:
         loss = loss + (1 - share) * next_token_loss(logits, tokens)
-    if share > 0 and teacher is not None:
-        with torch.no_grad():
-            dense = teacher(input_ids=tokens, use_cache=False).logits
-        loss = loss + share * kl_to_dense(logits, dense)
+    if teacher is None or share == 0 == blocks:
+        return loss
+    with torch.no_grad():
+        dense = teacher(input_ids=tokens, **asked)
+    if share > 0:
+        loss = loss + share * kl_to_dense(logits, dense.logits)
+    if blocks > 0:
+        # The first is the embedding, which nothing changes.
+        loss = loss + blocks * blocks_to_dense(found.hidden_states[1:], dense.hidden_states[1:])
     return loss

@@ -1,4 +1,7 @@
-"""The loop behind ``losa``: prune, learn, prune; with all that is needed to go on after a kill."""
+"""The loop behind ``losa`` and ``recover``: prune, learn, prune, or learn alone.
+
+With all that is needed to go on after a kill.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ _ERROR_TOKENS = 4096
 
 
 class Loop:
-    """One run; see ``losa`` for what it is given."""
+    """One run; see ``losa`` and ``recover`` for what it is given."""
 
     def __init__(self, model: nn.Module, data: Tensor, calibration: Tensor | None,
                  options: LosaOptions, teacher: nn.Module | None, dtype: torch.dtype | None,
@@ -55,7 +58,9 @@ class Loop:
         self.original = ({one.name: get_weight(model, one).clone() for one in self.targets}
                          if options.regrow else {})
         model.requires_grad_(False)
-        self.sparsities = cubic(options.sparsity, options.steps, start=self._sparsity())
+        found = self._sparsity()
+        self.sparsities = ([found] if options.sparsity is None else
+                           cubic(options.sparsity, options.steps, start=found))
         self.order = order_of(len(data), options.train)
         self.shares = batches_of_steps(len(self.order), options.steps)
         self.means = rank_path(options.rank, options.steps)
@@ -64,8 +69,8 @@ class Loop:
             KeptValues(model, self.targets) if options.update == "values" else
             LowRank(model, self.targets, options.most, scale=options.scale,
                     dropout=options.dropout, seed=options.train.seed))
-        self.teacher = teacher
-        if options.train.distill > 0 and teacher is None:
+        self.teacher, self.given = teacher, teacher is not None
+        if options.train.taught and teacher is None:
             self.teacher = copy.deepcopy(model).eval()
         self.dense: list[list[Tensor]] | None = None
         self.training: Training | None = None
@@ -78,10 +83,12 @@ class Loop:
         """Checkpoints, and what an earlier run left of them."""
         digest = hashlib.sha256(self.data.cpu().numpy().tobytes()
                                 + self.calibration.cpu().numpy().tobytes())
+        dense = ({"teacher": _weights_hash(self.teacher, find_targets(self.teacher))}
+                 if self.given and self.teacher is not None else {})
         self.files = Checkpoints(folder, {
             **self.options.as_dict(), "data": digest.hexdigest(), "dtype": str(self.dtype),
             "model": identity(self.model)["sha256"], "threads": torch.get_num_threads(),
-            "weights": _weights_hash(self.model, self.targets)}, resume=resume)
+            "weights": _weights_hash(self.model, self.targets), **dense}, resume=resume)
         self.found = self.files.read()
 
     def run(self, watch: Watch) -> LosaResult:
@@ -89,7 +96,10 @@ class Loop:
         first, batch = self._go_on() if self.found is not None else (0, 0)
         for step in range(first, self.options.steps):
             if step > first or self.found is None:
-                self._prune(step)
+                if self.options.sparsity is None:
+                    self._hold()
+                else:
+                    self._prune(step)
                 self._attach(step)
                 batch = 0
                 self._write_step(step)
@@ -101,6 +111,16 @@ class Loop:
     def _sparsity(self) -> float:
         zero = sum(int((get_weight(self.model, one) == 0).sum()) for one in self.targets)
         return zero / sum(one.size for one in self.targets)
+
+    def _hold(self) -> None:
+        """Nothing goes: the masks are what is there, every rank is the same."""
+        self.masks = masks_of(self.model, self.targets)
+        same = ranks_of(self.targets, np.zeros(0), self.options.rank, self.options)
+        self.history.append({
+            "asked": None, "sparsity": self._sparsity(), "losses": [],
+            "rates": {name: 1 - float(mask.sum()) / mask.numel()
+                      for name, mask in self.masks.items()},
+            "errors": [], "seconds": 0.0, "ranks": same})
 
     def _prune(self, step: int) -> None:
         """Plain model in, pruned model and masks out."""
@@ -168,7 +188,9 @@ class Loop:
         assert self.training is not None
         self.model.train()
         before = sum(self.shares[:step])
-        record, label = self.history[step], f"learn at {self.sparsities[step]:.1%}"
+        record, label = self.history[step], "learn"
+        if self.options.sparsity is not None:
+            label += f" at {self.sparsities[step]:.1%}"
         rank = float(np.mean(list(record["ranks"].values())))
         for number in range(batch, self.shares[step]):
             begin = time.perf_counter()

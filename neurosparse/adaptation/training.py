@@ -34,6 +34,9 @@ class TrainOptions:
         Of the order of the windows and of dropout.
     distill
         Share of the loss that is the divergence from the dense model, in [0, 1].
+    distill_blocks
+        What the relative error of the blocks' outputs against the dense model's counts beside that,
+        in nats a token for an error of 1.
     dtype
         Of matrix products, by autocast; the model's own by default.
     checkpointing
@@ -53,17 +56,24 @@ class TrainOptions:
     micro_batch: int | None = None
     seed: int = 0
     distill: float = 0.0
+    distill_blocks: float = 0.0
     dtype: torch.dtype | None = None
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
         good = (self.learning_rate > 0 and 0 <= self.warmup < 1 and self.batch_size >= 1
                 and self.clip > 0 and self.weight_decay >= 0 and 0 <= self.distill <= 1
+                and self.distill_blocks >= 0
                 and (self.micro_batch is None or 1 <= self.micro_batch <= self.batch_size))
         if not good:
             raise InputError("train", found=str(self),
                              expected="a positive rate and clip, warmup in [0, 1), distill in "
                                       "[0, 1], micro_batch at most batch_size")
+
+    @property
+    def taught(self) -> bool:
+        """Whether the dense model is needed."""
+        return self.distill > 0 or self.distill_blocks > 0
 
 
 def order_of(windows: int, options: TrainOptions) -> list[list[int]]:
@@ -95,7 +105,7 @@ class Training:
     total
         Optimiser steps of the whole run, for the schedule.
     teacher
-        The dense model, where ``options.distill`` is above zero.
+        The dense model, where ``options.taught``.
 
     Raises
     ------
@@ -105,7 +115,7 @@ class Training:
 
     def __init__(self, model: nn.Module, parameters: Sequence[nn.Parameter], total: int,
                  options: TrainOptions, teacher: nn.Module | None = None) -> None:
-        if options.distill > 0 and teacher is None:
+        if options.taught and teacher is None:
             raise InputError("train", found="distillation without a teacher",
                              expected="the dense model")
         self.model, self.options, self.teacher, self.total = model, options, teacher, total
@@ -135,7 +145,8 @@ class Training:
                 part = tokens[at : at + size].to(device)
                 with torch.autocast(device.type, options.dtype,
                                     enabled=options.dtype is not None):
-                    loss = loss_of(self.model, part, self.teacher, options.distill)
+                    loss = loss_of(self.model, part, self.teacher, options.distill,
+                                   options.distill_blocks)
                 (loss * (len(part) / len(tokens))).backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach()) * len(part) / len(tokens)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, options.clip))

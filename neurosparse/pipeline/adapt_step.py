@@ -136,7 +136,7 @@ def adapt_cost(options: AdaptOptions) -> dict[str, Any]:
     texts = gather_windows(options, load_tokenizer(options.model))
     tokens = texts.data.numel()
     speed = matmul_speed()
-    teacher = 2 if train.distill else 0
+    teacher = 2 if train.taught else 0
     learns = 4 * total if one.update == "values" else 0
     masters = total * {"float32": 4, "bfloat16": 2, "float16": 2}.get(options.dtype, 4)
     passes = one.steps * 5 * one.windows * options.window_length
@@ -148,7 +148,7 @@ def adapt_cost(options: AdaptOptions) -> dict[str, Any]:
         "prunings": one.steps,
         "seconds": {"prune": round(2 * total * passes / speed, 1),
                     "learn": round((6 + teacher) * total * tokens / speed, 1)},
-        "memory_bytes": int(masters * (2 if train.distill or one.regrow else 1) + 3 * learns
+        "memory_bytes": int(masters * (2 if train.taught or one.regrow else 1) + 3 * learns
                             + 1_500_000_000),
     }
 

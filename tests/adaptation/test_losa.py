@@ -18,6 +18,7 @@ from tiny import tiny_model
 
 import neurosparse as ns
 from neurosparse.adaptation import LosaResult, TrainOptions, losa
+from neurosparse.adaptation.distillation import blocks_to_dense
 from neurosparse.adaptation.training import Training
 from neurosparse.errors import BudgetError, DivergenceError, InputError, ResumeError
 
@@ -120,6 +121,20 @@ def test_distillation_brings_the_dense_model_back() -> None:
         model, text, teacher=dense, sparsity=0.6, steps=1, rule="uniform", ranks="equal",
         windows=2, train=TrainOptions(learning_rate=1e-2, distill=1.0))
     assert done.losses[-1] < 0.7 * done.losses[0]
+
+
+def test_distilled_blocks_come_nearer_to_the_dense_ones() -> None:
+    """Against the same run that only reads the text."""
+    dense, text = tiny_model(blocks=2), DATA[:2].repeat(40, 1)
+    ends = []
+    for share in (0.0, 5.0):
+        model = tiny_model(blocks=2)
+        losa(model, text, teacher=dense, sparsity=0.6, steps=1, rule="uniform", ranks="equal",
+             windows=2, train=TrainOptions(learning_rate=1e-2, distill_blocks=share))
+        hidden = [one(text[:2], output_hidden_states=True).hidden_states[1:]
+                  for one in (model, dense)]
+        ends.append(float(blocks_to_dense(*hidden)))
+    assert ends[1] < 0.9 * ends[0]
 
 
 def test_same_seed_same_bits() -> None:
