@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForImageTextToText
 
-from neurosparse.video import AskedScorer, Decoupled, decouple, family_of, load_processor
+from neurosparse.video import (
+    AskedScorer,
+    Decoupled,
+    Features,
+    Scorer,
+    WordScorer,
+    decouple,
+    family_of,
+    load_processor,
+    score_coarse_to_fine,
+)
 from neurosparse.video.answer import completer
 from neurosparse.video.ask import with_options
 from neurosparse.video.families import Prompt, Shown
@@ -52,12 +62,28 @@ class Bench:
         self.scenes: list[Scene] = [make(rng, FRAMES, held_out=held_out) for _ in range(videos)]
         self.grids = [encode_frames(self.family, self.model, self.processor,
                                     list(one.pictures)).grids for one in self.scenes]
-        self._judges: dict[str, Any] = {"own": self._judge(self.model)}
+        self._judges: dict[str, Scorer] = {}
+        self._others: dict[str, Any] = {}
         self._seen: dict[str, dict[tuple[int, int], FrameScores]] = {}
 
-    def _judge(self, model: Any) -> AskedScorer:
-        """Frames with all their tokens, in one wording, under both orders of the options."""
-        return AskedScorer(model, self.processor, tokens=FULL[0] * FULL[1])
+    def judge(self, name: str) -> Scorer:
+        """``own``, ``untrained`` (asked), or ``words``; ``paraphrase``, and tokens a frame."""
+        if name not in self._judges:
+            who, *how = name.split()
+            tokens = next((int(one) for one in how if one.isdigit()), FULL[0] * FULL[1])
+            self._judges[name] = (
+                WordScorer(self.model, self.processor) if who == "words" else
+                AskedScorer(self._model(who), self.processor, tokens=tokens,
+                            paraphrase="paraphrase" in how))
+        return self._judges[name]
+
+    def _model(self, who: str) -> Any:
+        if who == "own":
+            return self.model
+        if who not in self._others:
+            torch.manual_seed(7)
+            self._others[who] = type(self.model)(self.model.config).eval()
+        return self._others[who]
 
     def asked(self, video: int, question: int) -> Asked:
         """One question."""
@@ -70,18 +96,23 @@ class Bench:
                         completer(self.family, self.model, self.processor, max_new_tokens=32))
 
     def scores(self, name: str, video: int, question: int) -> FrameScores:
-        """``own`` or ``untrained`` scorer, of the decoupled question or (``plain``) as it is."""
+        """A scorer as :meth:`judge` names it, of the decoupled question or (``plain``) as it is.
+
+        With ``coarse`` every fourth frame is read first, and half of them all.
+        """
         kept = self._seen.setdefault(name, {})
         if (video, question) not in kept:
-            who, _, plain = name.partition(" ")
-            if who == "untrained" and who not in self._judges:
-                torch.manual_seed(7)
-                self._judges[who] = self._judge(type(self.model)(self.model.config).eval())
-            one = self.asked(video, question)
-            words = (Decoupled(one.question) if plain else self.decoupled(video, question))
-            kept[video, question] = score_frames(
-                list(self.scenes[video].pictures), words, self._judges[who], batch=FRAMES,
-                cache=self.cache / "scores")
+            how = name.split()
+            judge = self.judge(" ".join(one for one in how if one not in ("plain", "coarse")))
+            words = (Decoupled(self.asked(video, question).question) if "plain" in how else
+                     self.decoupled(video, question))
+            pictures, cache = list(self.scenes[video].pictures), self.cache / "scores"
+            given = Features(self.grids[video]) if how[0] != "untrained" else None
+            kept[video, question] = (
+                score_coarse_to_fine(pictures, words, judge, batch=FRAMES, cache=cache,
+                                     features=given)[0]
+                if "coarse" in how else
+                score_frames(pictures, words, judge, batch=FRAMES, cache=cache, features=given))
         return kept[video, question]
 
     def note(self, name: str, video: int, question: int, found: FrameScores) -> None:

@@ -27,9 +27,9 @@ _HIGH, _LOW = 0.9, 0.1
 
 
 def shown(grids: Tensor, scores: Any, budget: int, resizer: str = "bilinear",
-          trust: float = 1.0) -> list[Tensor]:
+          trust: float = 1.0, power: float = 2.0) -> list[Tensor]:
     """What ``ask`` shows with these scores."""
-    given = assign_tokens(scores, budget, full=FULL, trust=trust)
+    given = assign_tokens(scores, budget, full=FULL, trust=trust, power=power)
     kept = given.kept.tolist()
     sizes: list[Any] = ([given.grids[at] for at in kept] if makes_rectangles(resizer)
                         else given.tokens[kept].tolist())
@@ -61,11 +61,12 @@ def _keyframes(name: str) -> Way:
         bench.scores(name, video, question).scores, _whole_frames(budget))])
 
 
-def _quota(name: str, resizer: str = "bilinear", *, guard: bool = True) -> Way:
+def _quota(name: str, resizer: str = "bilinear", *, guard: bool = True, power: float = 2.0
+           ) -> Way:
     def way(bench: Bench, video: int, question: int, budget: int) -> list[Tensor]:
         found = bench.scores(name, video, question)
         return shown(bench.grids[video], found.scores, budget, resizer,
-                     found.trust if guard else 1.0)
+                     found.trust if guard else 1.0, power)
 
     return way
 
@@ -82,6 +83,31 @@ def planted(bench: Bench, video: int, question: int, hit: float, alarm: float, *
         flags[1] = flags[0]
     readings = np.where(flags, _HIGH, _LOW)
     return FrameScores(readings, readings.mean(axis=0), agreement(readings), "planted")
+
+
+def by_wording(bench: Bench, video: int, question: int, hit: float, alarm: float, *,
+               paraphrase: bool) -> FrameScores:
+    """A scorer that answers by the wording: errors of its own in each, the same in both orders.
+
+    Swapping the options does not find it out; what it says in another wording is another chance.
+    """
+    rng = np.random.default_rng([4, video, question])
+    rates = np.where(bench.asked(video, question).matter, hit, alarm)
+    flags = (rng.random((1 + paraphrase, FRAMES)) < rates).repeat(2, axis=0)
+    readings = np.where(flags, _HIGH, _LOW)
+    return FrameScores(readings, readings.mean(axis=0),
+                       agreement(readings, layout=(1 + paraphrase, 2)), "by wording")
+
+
+def _by_wording(hit: float, alarm: float, *, paraphrase: bool, guard: bool) -> Way:
+    def way(bench: Bench, video: int, question: int, budget: int) -> list[Tensor]:
+        found = by_wording(bench, video, question, hit, alarm, paraphrase=paraphrase)
+        bench.note(f"{hit:g}/{alarm:g} by the wording{', paraphrase' if paraphrase else ''}",
+                   video, question, found)
+        return shown(bench.grids[video], found.scores, budget, "bilinear",
+                     found.trust if guard else 1.0)
+
+    return way
 
 
 def _planted(hit: float, alarm: float, *, again: bool, guard: bool) -> Way:
@@ -106,12 +132,27 @@ ROWS: dict[str, Way] = {
     "QuoTA, not decoupled": _quota("own plain"),
     "QuoTA, no guard": _quota("own", guard=False),
     "QuoTA, not decoupled, no guard": _quota("own plain", guard=False),
+    "QuoTA, paraphrase": _quota("own paraphrase"),
+    "QuoTA, coarse": _quota("own coarse"),
+    "QuoTA, scored with 9 tokens": _quota("own 9"),
+    "QuoTA, scored with 4 tokens": _quota("own 4"),
+    "QuoTA, by words": _quota("words"),
+    "QuoTA, by words, not decoupled": _quota("words plain"),
+    # Chosen on videos of the training part: cosines are nearer to one another than answers.
+    "QuoTA, by words, not decoupled, power 4": _quota("words plain", power=4.0),
     "untrained scorer, no guard": _quota("untrained", guard=False),
     "untrained scorer, guard": _quota("untrained"),
+    "untrained scorer, guard, paraphrase": _quota("untrained paraphrase"),
 }
 for _hit, _alarm in PLANTED:
     ROWS[f"planted {_hit:g}/{_alarm:g}, no guard"] = _planted(_hit, _alarm, again=True,
                                                               guard=False)
+for _hit, _alarm in PLANTED[3:]:
+    for _paraphrase in (False, True):
+        for _guard in (False, True):
+            ROWS[f"{_hit:g}/{_alarm:g} by the wording, {'guard' if _guard else 'no guard'}"
+                 f"{', paraphrase' if _paraphrase else ''}"] = _by_wording(
+                     _hit, _alarm, paraphrase=_paraphrase, guard=_guard)
 for _hit, _alarm in PLANTED[2:]:
     for _guard in (False, True):
         ROWS[f"planted {_hit:g}/{_alarm:g} apart, {'guard' if _guard else 'no guard'}"] = (

@@ -17,16 +17,20 @@ from neurosparse.cli.video_options import (
     Cache,
     Converted,
     Decoupling,
+    Enough,
     FrameCount,
     FrameSide,
     Guard,
     ModelName,
     NewTokens,
+    Paraphrase,
     Power,
     Resizer,
     Rule,
     ScorerName,
     ScorerTokens,
+    Scoring,
+    Stride,
 )
 
 
@@ -58,7 +62,9 @@ def ask(
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "answer",
     frames: FrameCount = None, resizer: Resizer = "bilinear", side: FrameSide = None,
     decoupling: Decoupling = "entities", scorer: ScorerName = "self",
-    scorer_tokens: ScorerTokens = None, rule: Rule = "power", power: Power = 2.0,
+    scorer_tokens: ScorerTokens = None, paraphrase: Paraphrase = False,
+    scoring: Scoring = "full", stride: Stride = 4, enough: Enough = None,
+    rule: Rule = "power", power: Power = 2.0,
     guard: Guard = True, cache: Cache = None, max_new_tokens: NewTokens = 64,
     converted: Converted = None, dtype: of.Dtype = "float32", device: of.Device = "cpu",
     seed: run.Seed = 0, overwrite: run.Overwrite = False, dry_run: run.DryRun = False,
@@ -69,7 +75,8 @@ def ask(
 
     options = VideoOptions(
         model=model, token_budget=token_budget_of(token_budget), frames=frames,
-        decoupling=decoupling, scorer=scorer, scorer_tokens=scorer_tokens, resizer=resizer,
+        decoupling=decoupling, scorer=scorer, scorer_tokens=scorer_tokens,
+        paraphrase=paraphrase, scoring=scoring, stride=stride, enough=enough, resizer=resizer,
         rule=rule, power=power, guard=guard, side=side, cache=cache,
         max_new_tokens=max_new_tokens, dtype=dtype, device=device, converted=converted)
     if dry_run:
@@ -94,7 +101,9 @@ def evaluate(
         help="Only so many questions, drawn by --seed.")] = None,
     frames: FrameCount = None, resizer: Resizer = "bilinear", side: FrameSide = None,
     decoupling: Decoupling = "entities", scorer: ScorerName = "self",
-    scorer_tokens: ScorerTokens = None, rule: Rule = "power", power: Power = 2.0,
+    scorer_tokens: ScorerTokens = None, paraphrase: Paraphrase = False,
+    scoring: Scoring = "full", stride: Stride = 4, enough: Enough = None,
+    rule: Rule = "power", power: Power = 2.0,
     guard: Guard = True, cache: Cache = None, max_new_tokens: NewTokens = 16,
     converted: Converted = None, dtype: of.Dtype = "float32", device: of.Device = "cpu",
     seed: run.Seed = 0, resume: run.Resume = False, overwrite: run.Overwrite = False,
@@ -107,7 +116,8 @@ def evaluate(
 
     options = VideoOptions(
         model=model, token_budget=token_budget_of(token_budget), frames=frames,
-        decoupling=decoupling, scorer=scorer, scorer_tokens=scorer_tokens, resizer=resizer,
+        decoupling=decoupling, scorer=scorer, scorer_tokens=scorer_tokens,
+        paraphrase=paraphrase, scoring=scoring, stride=stride, enough=enough, resizer=resizer,
         rule=rule, power=power, guard=guard, side=side, cache=cache,
         max_new_tokens=max_new_tokens, dtype=dtype, device=device, converted=converted)
     if dry_run:

@@ -20,6 +20,7 @@ from neurosparse.cli.video_options import (
     Guard,
     ModelName,
     NewTokens,
+    Paraphrase,
     Power,
     Resizer,
     Rule,
@@ -74,7 +75,8 @@ def command(
         rich_help_panel=_Points)] = True,
     frames: FrameCount = None, resizer: Resizer = "bilinear", side: FrameSide = None,
     decoupling: Decoupling = "entities", scorer: ScorerName = "self",
-    scorer_tokens: ScorerTokens = None, rule: Rule = "power", power: Power = 2.0,
+    scorer_tokens: ScorerTokens = None, paraphrase: Paraphrase = False,
+    rule: Rule = "power", power: Power = 2.0,
     guard: Guard = True, cache: Cache = None, max_new_tokens: NewTokens = 16,
     converted: Converted = None, dtype: of.Dtype = "float32", device: of.Device = "cpu",
     seed: run.Seed = 0, resume: run.Resume = False, overwrite: run.Overwrite = False,
@@ -86,9 +88,9 @@ def command(
 
     watch = VideoOptions(
         model=model, token_budget=1, frames=frames, decoupling=decoupling, scorer=scorer,
-        scorer_tokens=scorer_tokens, resizer=resizer, rule=rule, power=power, guard=guard,
-        side=side, cache=cache, max_new_tokens=max_new_tokens, dtype=dtype, device=device,
-        converted=converted)
+        scorer_tokens=scorer_tokens, paraphrase=paraphrase, resizer=resizer, rule=rule,
+        power=power, guard=guard, side=side, cache=cache, max_new_tokens=max_new_tokens,
+        dtype=dtype, device=device, converted=converted)
     options = JoinedOptions(
         watch, flops=flops, seconds=seconds, damage_limit=damage_limit, damage=damage,
         tokens=None if tokens is None else tuple(int(one) for one in _levels(tokens)),
@@ -115,7 +117,9 @@ def _flags(watch: VideoOptions) -> str:
              "power": 2.0}
     given = {name: getattr(watch, name) for name in ("frames", "side", "scorer_tokens", *usual)}
     return "".join(f" --{name.replace('_', '-')} {value}" for name, value in given.items()
-                   if value != usual.get(name)) + ("" if watch.guard else " --no-guard")
+                   if value != usual.get(name)) + (
+                       " --paraphrase" if watch.paraphrase else "") + (
+                       "" if watch.guard else " --no-guard")
 
 
 def _levels(text: str) -> tuple[float, ...]:

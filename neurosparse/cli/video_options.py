@@ -26,10 +26,21 @@ Decoupling = Annotated[str, typer.Option(
     help="entities, events or off: what the model is asked to look for.",
     rich_help_panel=_Scores)]
 ScorerName = Annotated[str, typer.Option(
-    "--scorer", help="self; none (all frames alike); folder of a CLIP, SigLIP or video model.",
+    "--scorer", help="self (the model is asked); words (its features against its words); none "
+    "(all frames alike); folder of a CLIP, SigLIP or video model.",
     rich_help_panel=_Scores)]
 ScorerTokens = Annotated[int | None, typer.Option(
     help="Tokens that a scorer sees a frame with; fewer is cheaper.", rich_help_panel=_Scores)]
+Paraphrase = Annotated[bool, typer.Option(
+    "--paraphrase", help="Ask the scorer in a second wording too: finds one out that answers by "
+    "how it is asked.", rich_help_panel=_Scores)]
+Scoring = Annotated[str, typer.Option(
+    help="full, or coarse: every --stride-th frame, then the stretches between the best of them, "
+    "half of all at most.", rich_help_panel=_Scores)]
+Stride = Annotated[int, typer.Option(
+    help="Of the first pass of coarse scoring.", rich_help_panel=_Scores)]
+Enough = Annotated[int | None, typer.Option(
+    help="Coarse scoring stops when so many frames were found.", rich_help_panel=_Scores)]
 Rule = Annotated[str, typer.Option(
     help="power, softmax or rank: from scores to shares.", rich_help_panel=_Scores)]
 Power = Annotated[float, typer.Option(

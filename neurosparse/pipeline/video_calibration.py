@@ -33,8 +33,8 @@ SPARSITIES = (0.0, 0.3, 0.5, 0.6, 0.7)
 LADDER = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
 """Token budgets in shares of all tokens, where none are given."""
 # How videos are watched, of what VideoOptions says; the rest is about the machine.
-_WATCH = ("frames", "decoupling", "scorer", "scorer_tokens", "resizer", "rule", "power", "guard",
-          "side", "dtype")
+_WATCH = ("frames", "decoupling", "scorer", "scorer_tokens", "paraphrase", "resizer", "rule",
+          "power", "guard", "side", "dtype")
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,9 @@ class JoinedOptions:
         if self.tokens is not None and (not self.tokens or self.tokens[0] < 1):
             raise BudgetError(operation, found=f"tokens {list(self.tokens)}",
                               expected="whole numbers from 1")
+        if self.watch.scoring != "full":
+            raise InputError(operation, found=f"{self.watch.scoring} scoring",
+                             expected="full scoring: what is counted does not stop early")
         evidence_for(self.rule)  # an unknown rule is said before a model is loaded
         find_method(self.method)
 
@@ -278,6 +281,8 @@ class _Scorers:
         self.tokens = self.session.options.scorer_tokens
 
     def __call__(self, model: Any) -> Any:
-        if self.session.options.scorer != "self":
+        options = self.session.options
+        if options.scorer not in ("self", "words"):
             return self.session.scorer
-        return open_scorer("self", replace(self.session.main, model=model), tokens=self.tokens)
+        return open_scorer(options.scorer, replace(self.session.main, model=model),
+                           tokens=self.tokens, paraphrase=options.paraphrase)

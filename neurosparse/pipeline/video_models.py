@@ -21,6 +21,7 @@ from neurosparse.video import (
     FunctionScorer,
     Scorer,
     VideoProcessor,
+    WordScorer,
     convert_llava_video,
     family_of,
     load_processor,
@@ -93,35 +94,46 @@ def open_video_model(
 
 
 def open_scorer(
-    name: str, main: VideoModel, *, tokens: int | None = None, dtype: str = "float32",
-    device: str = "cpu",
+    name: str, main: VideoModel, *, tokens: int | None = None, paraphrase: bool = False,
+    dtype: str = "float32", device: str = "cpu",
 ) -> Scorer:
     """Who scores the frames.
 
     Parameters
     ----------
     name
-        ``"self"``: the main model; ``"none"``: all frames alike; else the folder or hub id of a
-        CLIP or SigLIP, or of another video model.
+        ``"self"``: the main model is asked; ``"words"``: its features are compared with its
+        words; ``"none"``: all frames alike; else the folder or hub id of a CLIP or SigLIP, or of
+        another video model, which is asked.
     main
         The main model.
     tokens
         Tokens that a model which is asked yes or no sees a frame with; its own number where None.
+    paraphrase
+        Ask it in a second wording as well.
     dtype, device
         Of a scorer that is loaded.
 
     Raises
     ------
     NeurosparseError
-        As for ``open_video_model``; ``tokens`` below 1.
+        As for ``open_video_model``; ``tokens`` below 1; a paraphrase for a scorer that is not
+        asked.
     """
     if tokens is not None and tokens < 1:
         raise InputError("score frames", found=f"{tokens} tokens a frame", expected="1 or more")
+    if name == "self":
+        return AskedScorer(main.model, main.processor, family=main.family, tokens=tokens,
+                           paraphrase=paraphrase)
+    unasked = name in ("none", "words") or _is_dual(name)
+    if paraphrase and unasked:
+        raise InputError("score frames", found=f"a paraphrase for the scorer {name}",
+                         expected="a video model that is asked")
     if name == "none":
         return FunctionScorer(_alike, "none")
-    if name == "self":
-        return AskedScorer(main.model, main.processor, family=main.family, tokens=tokens)
-    if _is_dual(name):
+    if name == "words":
+        return WordScorer(main.model, main.processor, family=main.family)
+    if unasked:
         folder = _folder(name)
         parts = load_processor(folder)
         return DualScorer(_load_dual(folder, dtype, device), parts.image_processor,
@@ -131,7 +143,8 @@ def open_scorer(
     except ModelError as error:
         raise ModelError(f"open the scorer {name}", found=error.found,
                          expected="a CLIP or SigLIP, or a video model") from error
-    return AskedScorer(other.model, other.processor, family=other.family, tokens=tokens)
+    return AskedScorer(other.model, other.processor, family=other.family, tokens=tokens,
+                       paraphrase=paraphrase)
 
 
 def _alike(pictures: Any, question: str) -> NDArray[np.float64]:

@@ -14,10 +14,11 @@ from neurosparse.errors import BudgetError, InputError
 from neurosparse.pipeline.video_models import open_scorer, open_video_model
 from neurosparse.progress import Progress, silent
 from neurosparse.video import RESIZERS, Answer, Frames, ask, sample_frames
+from neurosparse.video.coarse import SCORINGS
 from neurosparse.video.decouple import Mode
 
 _WORDS = {"decoupling": ("entities", "events", "off"), "resizer": RESIZERS,
-          "rule": ("power", "softmax", "rank")}
+          "rule": ("power", "softmax", "rank"), "scoring": SCORINGS}
 
 
 def token_budget_of(value: str | int) -> int:
@@ -48,8 +49,10 @@ class VideoOptions:
         To take; by duration where None.
     decoupling
         ``"entities"``, ``"events"`` or ``"off"``.
-    scorer, scorer_tokens
+    scorer, scorer_tokens, paraphrase
         As for ``open_scorer``.
+    scoring, stride, enough
+        As for ``video.ask``.
     resizer, rule, power, guard
         As for ``video.ask``.
     side
@@ -73,6 +76,10 @@ class VideoOptions:
     decoupling: str = "entities"
     scorer: str = "self"
     scorer_tokens: int | None = None
+    paraphrase: bool = False
+    scoring: str = "full"
+    stride: int = 4
+    enough: int | None = None
     resizer: str = "bilinear"
     rule: str = "power"
     power: float = 2.0
@@ -94,10 +101,13 @@ class VideoOptions:
                               expected="1 or more")
         if self.power < 0:
             raise InputError("ask", found=f"power {self.power}", expected="0 or more")
-        for name in ("frames", "max_new_tokens", "side", "scorer_tokens"):
+        for name in ("frames", "max_new_tokens", "side", "scorer_tokens", "stride", "enough"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError("ask", found=f"{name} {value}", expected="1 or more")
+        if self.scoring == "full" and self.enough is not None:
+            raise InputError("ask", found=f"enough {self.enough} of full scoring",
+                             expected="coarse scoring, which can stop early")
 
 
 class VideoSession:
@@ -119,7 +129,8 @@ class VideoSession:
         self.main = open_video_model(options.model, dtype=options.dtype, device=options.device,
                                      converted=options.converted)
         self.scorer = open_scorer(options.scorer, self.main, tokens=options.scorer_tokens,
-                                  dtype=options.dtype, device=options.device)
+                                  paraphrase=options.paraphrase, dtype=options.dtype,
+                                  device=options.device)
         self._held: tuple[Path, Frames] | None = None
 
     def frames(self, video: str | Path, *, progress: Progress = silent) -> Frames:
@@ -150,7 +161,8 @@ class VideoSession:
         done = ask(
             self.main.model, self.main.processor, taken, question,
             token_budget=how.token_budget, scorer=self.scorer,
-            decoupling=cast(Mode, mode), options=choices, rule=cast(Any, how.rule),
+            decoupling=cast(Mode, mode), scoring=cast(Any, how.scoring), stride=how.stride,
+            enough=how.enough, options=choices, rule=cast(Any, how.rule),
             power=how.power, guard=how.guard, resizer=cast(Any, how.resizer),
             family=self.main.family, cache=how.cache, max_new_tokens=how.max_new_tokens,
             progress=progress)
@@ -183,7 +195,8 @@ def answer_facts(done: Answer, taken: Frames, together: int, decoded: float) -> 
         "guarded": float(given.options["trust"]) < 1.0,
         "frames": {"times": taken.times.tolist(),
                    "scores": [float(one) if np.isfinite(one) else None
-                              for one in done.scores.scores]},
+                              for one in done.scores.scores],
+                   "read": None if done.read is None else list(done.read)},
         "units": {"frames": together, "times": list(done.times),
                   "tokens": given.tokens.tolist(), "caps": given.caps.tolist(),
                   "grids": [None if grid is None else list(grid) for grid in given.grids]},

@@ -22,8 +22,8 @@ from neurosparse.video import frame_count, index_video
 
 _THUMBNAIL = 240
 _WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
-# Tokens that a model which scores reads of a frame and its question, in both orders.
-_SCORING = 2 * 250
+# Tokens that a model which scores reads of a question in all orders, and of a frame by itself.
+_QUESTION, _FRAME = 80, 196
 
 
 def video_step(
@@ -117,8 +117,9 @@ def video_cost(options: VideoOptions, video: str) -> dict[str, Any]:
     read = options.token_budget + 200 + (500 if options.decoupling != "off" else 0)
     seconds = {"answer": 2 * parameters * (read + options.max_new_tokens) / speed}
     if options.scorer == "self":
-        each = _SCORING if options.scorer_tokens is None else 2 * (options.scorer_tokens + 60)
-        seconds["score"] = 2 * parameters * frames * each / speed
+        each = (options.scorer_tokens or _FRAME) + _QUESTION * (1 + options.paraphrase)
+        scored = frames if options.scoring == "full" else -(-frames // 2)
+        seconds["score"] = 2 * parameters * scored * each / speed
     return {
         "model": options.model, "parameters": parameters, "video": video,
         "duration": index.duration, "frames": frames, "frames_of_video": len(index.stamps),

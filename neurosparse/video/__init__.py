@@ -23,7 +23,14 @@ from neurosparse.video.reading import reading
 from neurosparse.video.resize import RESIZERS, resize_tokens
 from neurosparse.video.sampling import frame_count, uniform_indices
 from neurosparse.video.score import FrameScores, score_frames
-from neurosparse.video.scorers import AskedScorer, DualScorer, FunctionScorer, Scorer
+from neurosparse.video.scorers import (
+    AskedScorer,
+    DualScorer,
+    FeatureScorer,
+    FunctionScorer,
+    Scorer,
+    WordScorer,
+)
 from neurosparse.video.select import adaptive_keyframes, diverse_frames
 from neurosparse.video.units import encode_frames
 from neurosparse.video.weights import agreement, weights_of
@@ -37,6 +44,7 @@ __all__ = [
     "Decoupled",
     "DualScorer",
     "Family",
+    "FeatureScorer",
     "Features",
     "FrameScores",
     "Frames",
@@ -46,6 +54,7 @@ __all__ = [
     "Shown",
     "VideoIndex",
     "VideoProcessor",
+    "WordScorer",
     "adaptive_keyframes",
     "agreement",
     "ask",

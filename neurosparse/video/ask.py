@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from neurosparse.progress import Progress, silent
 from neurosparse.video.answer import generate
 from neurosparse.video.assign import Assignment
+from neurosparse.video.coarse import Scoring
 from neurosparse.video.decouple import Decoupled, Mode
 from neurosparse.video.families import Family, family_of
 from neurosparse.video.frames import Frames, sample_frames
@@ -44,10 +45,13 @@ class Answer:
         Seconds of the units.
     sequence
         Tokens that the model read, text and separators with them.
-    seconds
-        Wall time of each step.
+    seconds, processor_seconds
+        Of each step, by the wall and of the processor (which other work on the machine does not
+        lengthen).
     notes
         What was not as usual, of all steps.
+    read
+        Numbers of the frames that were scored, None for all.
     """
 
     text: str
@@ -58,22 +62,28 @@ class Answer:
     sequence: int
     seconds: dict[str, float]
     notes: tuple[str, ...]
+    processor_seconds: dict[str, float] = field(default_factory=dict)
+    read: tuple[int, ...] | None = None
 
 
 class _Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._before = time.perf_counter()
+        self.processor: dict[str, float] = {}
+        self._before = time.perf_counter(), time.process_time()
 
     def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name], self._before = now - self._before, now
+        now = time.perf_counter(), time.process_time()
+        self.seconds[name], self.processor[name] = (
+            now[0] - self._before[0], now[1] - self._before[1])
+        self._before = now
 
 
 def ask(
     model: Any, processor: Any, video: str | Path | Frames, question: str, *, token_budget: int,
     frames: int | None = None, scorer: Scorer | ScoreFunction | None = None,
-    decoupling: Mode | Sequence[str] = "entities", options: Sequence[str] = (),
+    decoupling: Mode | Sequence[str] = "entities", scoring: Scoring = "full", stride: int = 4,
+    enough: int | None = None, options: Sequence[str] = (),
     rule: WeightRule = "power", power: float = 2.0, temperature: float = 1.0,
     guard: bool = True, floor: int = 1, resizer: Resizer = "bilinear",
     family: str | Family | None = None, side: int | None = None, batch: int = 16,
@@ -100,6 +110,11 @@ def ask(
         The main model itself, asked yes or no, where None.
     decoupling
         ``"entities"``, ``"events"``, ``"off"``, or a list of things to look for.
+    scoring
+        ``"full"``, or ``"coarse"``: every ``stride``-th frame first, then the stretches between
+        the best of them, half of all frames at most (:func:`score_coarse_to_fine`).
+    stride, enough
+        Of coarse scoring: the first pass, and frames found after which it stops.
     options
         Answers to choose from; the model is asked for the letter.
     rule, power, temperature, floor
@@ -136,7 +151,8 @@ def ask(
     clock.lap("decode")
     judge = scorer if scorer is not None else AskedScorer(model, parts, family=adapter)
     seen = look(adapter, model, parts, taken, question, judge, decoupling=decoupling,
-                options=options, batch=batch, cache=cache, progress=progress, lap=clock.lap)
+                scoring=scoring, stride=stride, enough=enough, options=options, batch=batch,
+                cache=cache, progress=progress, lap=clock.lap)
     sharing = Sharing(rule, power, temperature, guard, floor, resizer)
     assignment = seen.assign(token_budget, sharing)
     with torch.no_grad():
@@ -148,4 +164,5 @@ def ask(
     unread = (seen.asked.note,) if seen.asked.note and decoupling != "off" else ()
     notes = (*taken.notes, *unread, *assignment.notes)
     return Answer(text, seen.asked, seen.scores, assignment, tuple(seen.times.of.tolist()),
-                  len(prompt), clock.seconds, notes)
+                  len(prompt), clock.seconds, notes, clock.processor,
+                  None if seen.read is None else tuple(seen.read.tolist()))

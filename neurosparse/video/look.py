@@ -9,16 +9,18 @@ from typing import Any
 
 import torch
 
+from neurosparse.errors import InputError
 from neurosparse.progress import Progress, silent
 from neurosparse.video.answer import completer
 from neurosparse.video.assign import Assignment, assign_tokens
+from neurosparse.video.coarse import SCORINGS, Ints, Scoring, score_coarse_to_fine
 from neurosparse.video.decouple import Decoupled, Mode, decouple
 from neurosparse.video.families import Family, Features, Prompt, Shown
 from neurosparse.video.frames import Frames
 from neurosparse.video.processor import VideoProcessor
 from neurosparse.video.resize import Resizer, makes_rectangles, resize_tokens
-from neurosparse.video.score import FrameScores, score_frames
-from neurosparse.video.scorers import ScoreFunction, Scorer
+from neurosparse.video.score import FrameScores, as_scorer, score_frames
+from neurosparse.video.scorers import FeatureScorer, ScoreFunction, Scorer
 from neurosparse.video.units import Times, encode_frames, full_grid, unit_scores, unit_times
 from neurosparse.video.weights import WeightRule
 
@@ -55,6 +57,8 @@ class Looked:
         Seconds of the units, and of the video.
     together
         Frames a unit.
+    read
+        Numbers of the frames that the scorer was given, None where it was given all.
     """
 
     question: str
@@ -64,6 +68,7 @@ class Looked:
     times: Times
     duration: float
     together: int
+    read: Ints | None = None
 
     @property
     def most(self) -> int:
@@ -96,10 +101,14 @@ class Looked:
 def look(
     family: Family, model: Any, processor: VideoProcessor, taken: Frames, question: str,
     judge: Scorer | ScoreFunction, *, decoupling: Mode | Sequence[str] = "entities",
+    scoring: Scoring = "full", stride: int = 4, enough: int | None = None,
     options: Sequence[str] = (), batch: int = 16, cache: str | Path | None = None,
     progress: Progress = silent, lap: Callable[[str], None] = _nothing,
 ) -> Looked:
     """Decouple the question, score the frames, encode them.
+
+    A scorer that reads what the answer is made from is given it: the frames are encoded once, and
+    first.
 
     Parameters
     ----------
@@ -107,7 +116,7 @@ def look(
         Adapter, model, and the halves of its processor.
     taken
         Frames of the video.
-    question, decoupling, options, batch, cache, progress
+    question, decoupling, scoring, stride, enough, options, batch, cache, progress
         As for ``video.ask``.
     judge
         Who scores.
@@ -119,20 +128,37 @@ def look(
     NeurosparseError
         Of the steps.
     """
+    if scoring not in SCORINGS:
+        raise InputError("score frames", found=f"scoring={scoring!r}",
+                         expected=" or ".join(SCORINGS))
     given = None if isinstance(decoupling, str) else list(decoupling)
     mode: Mode = decoupling if isinstance(decoupling, str) else "entities"  # type: ignore[assignment]
     asked = decouple(question, completer(family, model, processor), mode=mode, options=options,
                      given=given)
     lap("decouple")
-    scores = score_frames(taken.pictures, asked, judge, batch=batch, cache=cache,
-                          progress=progress)
+    scorer, read = as_scorer(judge), None
+    shared = isinstance(scorer, FeatureScorer) and scorer.reads_features(model, family)
+
+    def encoded() -> Features:
+        found = encode_frames(family, model, processor, taken.pictures, batch=batch,
+                              progress=progress)
+        lap("encode")
+        return found
+
+    features = encoded() if shared else None
+    if scoring == "coarse":
+        scores, read = score_coarse_to_fine(
+            taken.pictures, asked, scorer, stride=stride, enough=enough, batch=batch, cache=cache,
+            features=features, progress=progress)
+    else:
+        scores = score_frames(taken.pictures, asked, scorer, batch=batch, cache=cache,
+                              features=features, progress=progress)
     lap("score")
-    features = encode_frames(family, model, processor, taken.pictures, batch=batch,
-                             progress=progress)
-    lap("encode")
+    if features is None:
+        features = encoded()
     together = family.unit_frames(model)
     return Looked(with_options(question, options), asked, scores, features,
-                  unit_times(taken.times, together), taken.duration, together)
+                  unit_times(taken.times, together), taken.duration, together, read)
 
 
 def show(

@@ -13,7 +13,8 @@ from neurosparse.errors import InputError
 from neurosparse.progress import Progress, silent
 from neurosparse.video.cache import ScoreCache, pictures_hash
 from neurosparse.video.decouple import Decoupled
-from neurosparse.video.scorers import FunctionScorer, ScoreFunction, Scorer
+from neurosparse.video.families import Features
+from neurosparse.video.scorers import FeatureScorer, FunctionScorer, ScoreFunction, Scorer
 from neurosparse.video.weights import agreement
 
 Floats = NDArray[np.float64]
@@ -63,7 +64,7 @@ def as_scorer(scorer: Scorer | ScoreFunction) -> Scorer:
 def score_frames(
     pictures: Sequence[NDArray[np.uint8]], asked: Decoupled | str,
     scorer: Scorer | ScoreFunction, *, batch: int = 16, cache: str | Path | None = None,
-    progress: Progress = silent,
+    features: Features | None = None, progress: Progress = silent,
 ) -> FrameScores:
     """Score every frame for a question.
 
@@ -82,13 +83,17 @@ def score_frames(
         Folder of scores, found again by the frames' hash, the question and the scorer's name.
         A function has the name of its code's place alone: wrap it in ``FunctionScorer`` with a
         name of your own before you cache what it says.
+    features
+        Of the same frames, one unit a frame, by the model that the scorer asks: they are not
+        encoded again.
     progress
         Called after each batch.
 
     Raises
     ------
     InputError
-        No frames, a batch below 1, or a scorer that does not give one number a frame.
+        No frames, a batch below 1, features that are not of these frames or that the scorer has
+        no use for, or a scorer that does not give one number a frame.
     FormatError
         A damaged file in the cache.
 
@@ -101,6 +106,7 @@ def score_frames(
                          expected="1 or more of both")
     question = Decoupled(asked) if isinstance(asked, str) else asked
     judge = as_scorer(scorer)
+    reader = _reader(judge, features, len(pictures))
     words = " | ".join((question.question, question.scoring_question()))
     kept = None if cache is None else ScoreCache(cache)
     video = pictures_hash(pictures) if kept is not None else ""
@@ -109,7 +115,10 @@ def score_frames(
         parts = []
         for start in range(0, len(pictures), batch):
             some = pictures[start : start + batch]
-            part = np.asarray(judge.read(some, question), float)
+            part = np.asarray(
+                judge.read(some, question) if reader is None or features is None else
+                reader.read_features(
+                    features.of(range(start, start + len(some))), question), float)
             if part.ndim != 2 or part.shape[1] != len(some):
                 raise InputError(f"score frames by {judge.name}", found=f"shape {part.shape}",
                                  expected=f"(readings, {len(some)})")
@@ -118,11 +127,29 @@ def score_frames(
         readings = np.concatenate(parts, axis=1)
         if kept is not None:
             kept.put(video, words, judge.name, readings)
-    return combine(readings, judge.name, judge.scaled)
+    return combine(readings, judge.name, judge.scaled, layout=layout_of(judge))
+
+
+def _reader(judge: Scorer, features: Features | None, frames: int) -> FeatureScorer | None:
+    """Who is given the features, None where there are none."""
+    if features is None:
+        return None
+    if not isinstance(judge, FeatureScorer) or len(features.grids) != frames:
+        raise InputError(f"score frames by {judge.name}",
+                         found=f"features of {len(features.grids)} units",
+                         expected=f"those of {frames} frames, and a scorer that reads features")
+    return judge
+
+
+def layout_of(scorer: Scorer) -> tuple[int, int] | None:
+    """In which two ways the readings differ, where the scorer says so."""
+    found: tuple[int, int] | None = getattr(scorer, "layout", None)
+    return found
 
 
 def combine(readings: Floats, name: str, scaled: bool, *,
-            trusted: NDArray[np.int64] | None = None) -> FrameScores:
+            trusted: NDArray[np.int64] | None = None,
+            layout: tuple[int, int] | None = None) -> FrameScores:
     """Scores of readings: their mean, and how far they agree.
 
     Parameters
@@ -133,21 +160,25 @@ def combine(readings: Floats, name: str, scaled: bool, *,
         Of the scorer.
     trusted
         Frames whose readings may tell of the scorer; all where None.
+    layout
+        As for :func:`agreement`.
     """
     values = readings if scaled else _scaled(readings)
     missing = np.isnan(values).all(axis=0)
     counts = np.maximum((~np.isnan(values)).sum(axis=0), 1)
     mean = np.where(missing, np.nan, np.nansum(values, axis=0) / counts)
     told = readings if trusted is None else readings[:, trusted]
-    return FrameScores(readings, mean, _trust(told), name, scaled)
+    return FrameScores(readings, mean, _trust(told, layout), name, scaled)
 
 
-def _trust(readings: Floats) -> float:
+def _trust(readings: Floats, layout: tuple[int, int] | None) -> float:
     """Agreement over the frames that every reading has an answer for."""
     whole = np.isfinite(readings).all(axis=0)
     if len(readings) < 2:
         return 1.0
-    return agreement(readings[:, whole]) if whole.sum() >= 4 else float(readings.shape[1] < 4)
+    if whole.sum() < 4:
+        return float(readings.shape[1] < 4)
+    return agreement(readings[:, whole], layout=layout)
 
 
 def _scaled(readings: Floats) -> Floats:

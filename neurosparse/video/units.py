@@ -52,6 +52,15 @@ def encode_frames(
     return Features(torch.cat([part.grids for part in parts]), deep)
 
 
+def encode_alone(
+    family: Family, model: Any, processor: VideoProcessor,
+    pictures: Sequence[NDArray[np.uint8]],
+) -> Features:
+    """Features of frames each for itself: where a unit is several frames, of one repeated."""
+    alone = [one for one in pictures for _ in range(family.unit_frames(model))]
+    return encode_frames(family, model, processor, alone, batch=max(1, len(alone)))
+
+
 def full_grid(features: Features) -> Grid:
     """Height and width of the features' grid."""
     return int(features.grids.shape[1]), int(features.grids.shape[2])

@@ -96,7 +96,7 @@ def _raw(scores: Floats, rule: str, power: float, temperature: float) -> Floats:
     return np.asarray((base / base.max()) ** power, float)
 
 
-def agreement(readings: ArrayLike) -> float:
+def agreement(readings: ArrayLike, *, layout: tuple[int, int] | None = None) -> float:
     """How far a scorer's readings of the same frames agree: its reliability, without labels.
 
     The mean correlation over pairs of readings (options swapped, or paraphrases), less one
@@ -111,6 +111,10 @@ def agreement(readings: ArrayLike) -> float:
     readings
         Shape (readings, frames). With one reading, or fewer than 4 frames, nothing can be said
         and the result is 1.
+    layout
+        In which two ways the readings differ, as (wordings, orders): the lesser of the agreement
+        of the wordings (each its mean over the orders) and of the orders. Compared all with all,
+        readings that share a wording would speak for a scorer that answers by it.
 
     Returns
     -------
@@ -120,13 +124,19 @@ def agreement(readings: ArrayLike) -> float:
     Raises
     ------
     InputError
-        Not a table.
+        Not a table, or a layout that does not make its readings.
     """
     table = np.asarray(readings, float)
     if table.ndim != 2 or not table.size:
         raise InputError("compare readings", found=f"shape {table.shape}",
                          expected="(readings, frames)")
     count, frames = table.shape
+    if layout is not None and layout[0] * layout[1] != count:
+        raise InputError("compare readings", found=f"{count} readings",
+                         expected=f"{layout[0]} x {layout[1]}")
+    if layout is not None and min(layout) > 1:
+        cube = table.reshape(*layout, frames)
+        return min(agreement(cube.mean(axis=1)), agreement(cube.mean(axis=0)))
     if count < 2 or frames < 4:
         return 1.0
     spread = np.ptp(table, axis=1)

@@ -100,6 +100,59 @@ def test_options_reach_the_steps(place: Path, tmp_path: Path) -> None:
     assert third.json["scorer"].startswith("asked qwen2-vl") and not third.json["guarded"]
 
 
+def test_cheap_scoring_and_a_second_wording(place: Path, tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    def facts(*more: Any) -> dict[str, Any]:
+        done = run(*_ask(place, tmp_path / "out", "--overwrite", "--json", "--decoupling", "off",
+                         "--frames", "13", "--cache", tmp_path / "cache", *more))
+        assert done.code == 0, done.err
+        found: dict[str, Any] = done.json
+        return found
+
+    full, coarse = facts(), facts("--scoring", "coarse")
+    assert full["frames"]["read"] is None
+    read = coarse["frames"]["read"]
+    assert {0, 4, 8, 12} <= set(read) and len(read) == 6
+    scores = {name: np.array(one["frames"]["scores"])
+              for name, one in (("full", full), ("coarse", coarse))}
+    np.testing.assert_allclose(scores["coarse"][read], scores["full"][read], atol=2e-7)
+    np.testing.assert_allclose(
+        scores["coarse"], np.interp(range(13), read, scores["coarse"][read]), rtol=1e-12)
+    assert np.abs(scores["coarse"] - scores["full"]).max() > 1e-6
+    wide = facts("--scoring", "coarse", "--stride", "6")
+    assert {0, 6, 12} <= set(wide["frames"]["read"]) != set(read)
+    given: list[Any] = []
+    whole = ns.pipeline.video_session.ask
+    with monkeypatch.context() as patch:
+        patch.setattr(ns.pipeline.video_session, "ask",
+                      lambda *args, **how: given.append(how["enough"]) or whole(*args, **how))
+        # The tiny model says yes to no frame, so that it goes on.
+        early = facts("--scoring", "coarse", "--enough", "1")
+    assert given == [1] and early["frames"] == coarse["frames"]
+    second = facts("--paraphrase")
+    assert second["scorer"] == full["scorer"] + " paraphrase"
+    assert second["frames"]["scores"] != full["frames"]["scores"]
+    assert facts("--paraphrase") | {"seconds": 0} == second | {"seconds": 0}  # from the cache
+    assert facts()["frames"] == full["frames"]
+    words = facts("--scorer", "words")
+    assert words["scorer"].startswith("words llava-onevision") and words["trust"] == 1.0
+    assert max(words["frames"]["scores"]) == 1.0
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (("--scoring", "none"), ("scoring 'none'", "coarse")),
+    (("--scoring", "coarse", "--stride", "0"), ("stride 0",)),
+    (("--enough", "2"), ("enough 2", "coarse scoring")),
+    (("--paraphrase", "--scorer", "words"), ("a paraphrase for the scorer words",)),
+    (("--paraphrase", "--scorer", "none"), ("a video model that is asked",)),
+    (("--scorer", "words", "--scoring", "coarse", "--enough", "2"), ("a half of a cosine",)),
+])
+def test_wrong_scoring_is_one_line(place: Path, tmp_path: Path, more: tuple[str, ...],
+                                   words: tuple[str, ...]) -> None:
+    refused(run(*_ask(place, tmp_path / "out", *more)), *words)
+    assert not (tmp_path / "out").exists()
+
+
 def test_dry_run_reads_and_writes_nothing(place: Path, tmp_path: Path) -> None:
     done = run(*_ask(place, tmp_path / "out", "--dry-run"))
     assert done.code == 0 and "8 of 30 frames" in done.out and "Nothing was run" in done.out
@@ -178,6 +231,12 @@ def test_accuracy_and_its_error(place: Path, tmp_path: Path) -> None:
     refused(run(*_eval(place, tmp_path / "out")), "--resume")
     table = run(*_eval(place, tmp_path / "out", "--resume"))
     assert table.code == 0 and f"{share:.1%}" in table.out and "chance 50.0%" in table.out
+    cheap = run(*_eval(place, tmp_path / "cheap", "--scoring", "coarse", "--stride", "3",
+                       "--paraphrase", "--json"))
+    assert cheap.code == 0, cheap.err
+    head = json.loads((tmp_path / "cheap" / "answers.jsonl").read_text().splitlines()[0])
+    assert head["settings"]["scoring"] == "coarse" and head["settings"]["paraphrase"]
+    assert cheap.json["questions"] == 6
     few = run(*_eval(place, tmp_path / "few", "--limit", "2", "--seed", "1", "--json"))
     assert few.json["questions"] == 2
 
@@ -201,6 +260,9 @@ def test_cut_off_and_resumed(place: Path, tmp_path: Path) -> None:
     log.write_text("\n".join(before) + '\n{"number": 5, "vid')  # the machine went down
     with pytest.raises(ResumeError, match="other questions or options"):
         video_eval(replace(options, power=3.0), questions, out=out, resume=True)
+    for other in ({"scoring": "coarse"}, {"paraphrase": True}, {"stride": 5}):
+        with pytest.raises(ResumeError, match="other questions or options"):
+            video_eval(replace(options, **other), questions, out=out, resume=True)
     seen: list[int] = []
     done = video_eval(options, questions, out=out, resume=True,
                       progress=lambda label, at, of: seen.append(at))

@@ -222,6 +222,16 @@ def test_agreement_of_readings():
     assert agreement([truth]) == 1.0 and agreement([[1, 2, 3], [3, 2, 1]]) == 1.0
     assert agreement([truth, np.full(64, 0.5)]) == 0.0
     assert agreement([truth, np.full(64, np.nan)]) == 0.0
+    # Wordings and orders are looked at apart: who answers by either gets no say.
+    other = rng.random(64)
+    by_wording, by_letter = [truth, truth, other, other], [truth, 1 - truth] * 2
+    assert agreement(by_wording[:2]) > 0.99 and agreement(by_wording) > 0.2
+    assert agreement(by_wording, layout=(2, 2)) < 0.2
+    assert agreement(by_letter, layout=(2, 2)) == 0.0
+    assert agreement([truth] * 4, layout=(2, 2)) > 0.99
+    assert agreement([truth, truth], layout=(1, 2)) == agreement([truth, truth])
+    with pytest.raises(InputError, match="3 readings"):
+        agreement([truth] * 3, layout=(2, 2))
     with pytest.raises(InputError):
         agreement([1.0, 2.0])
 

@@ -62,6 +62,44 @@ def test_what_lies_between_is_on_the_line_and_tells_nothing_of_the_scorer() -> N
                                (2 * found.scores[0] + found.scores[3]) / 3, rtol=1e-12)
     alone = score_frames([pictures[at] for at in read], "what is seen last ?", scorer)
     assert found.trust == alone.trust
+    with pytest.raises(InputError, match="a half of a cosine"):
+        score_coarse_to_fine(pictures, "what", FunctionScorer(
+            lambda some, question: np.ones(len(some)), "one", scaled=False), enough=2)
     for bad in ({"stride": 0}, {"most": 0}, {"enough": 0}):
         with pytest.raises(InputError, match="1 or more"):
             score_coarse_to_fine(pictures, "what", scorer, **bad)
+
+
+def test_stretches_are_read_in_batches_unless_it_may_stop() -> None:
+    scores = np.full(41, 0.1)
+    scores[17:23] = 0.9
+    calls: list[int] = []
+
+    def function(pictures, question: str) -> np.ndarray:
+        calls.append(len(pictures))
+        return scores[[int(picture[0, 0, 0]) for picture in pictures]]
+
+    scorer = FunctionScorer(function, "planted")
+    _, together = score_coarse_to_fine(numbered(41), "which", scorer, stride=5, most=33, batch=16)
+    assert calls == [9, 16, 8]
+    calls.clear()
+    _, apart = score_coarse_to_fine(numbered(41), "which", scorer, stride=5, most=33, enough=40)
+    assert calls == [9, 4, 4, 4, 4, 4, 4] and together.tolist() == apart.tolist()
+
+
+def test_the_cache_tells_coarse_from_full_and_one_wording_from_two(tmp_path) -> None:
+    """All share one folder, and each finds what it would have read itself."""
+    model, processor = tiny_video_model("llava-onevision")
+    pictures, words = noise(12, seed=4), "what is seen last ?"
+    scorers = [AskedScorer(model, processor), AskedScorer(model, processor, paraphrase=True)]
+    plain = [(score_frames(pictures, words, one).readings,
+              score_coarse_to_fine(pictures, words, one)[0].readings) for one in scorers]
+    for _ in range(2):
+        for one, (full, coarse) in zip(scorers, plain, strict=True):
+            np.testing.assert_array_equal(
+                score_frames(pictures, words, one, cache=tmp_path).readings, full)
+            np.testing.assert_array_equal(
+                score_coarse_to_fine(pictures, words, one, cache=tmp_path)[0].readings, coarse)
+        count = len(list(tmp_path.glob("*.json")))
+    assert count == 2 * 3  # full, the first pass, the stretches
+    assert not np.array_equal(*plain[0])

@@ -40,6 +40,11 @@ class Features:
     grids: Tensor
     deep: tuple[Tensor, ...] = ()
 
+    def of(self, units: Sequence[int]) -> Features:
+        """Some of the units."""
+        places = list(units)
+        return Features(self.grids[places], tuple(layer[places] for layer in self.deep))
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -141,6 +146,14 @@ class Family(ABC):
         The text holds the placeholder token once for every row.
         """
 
+    @property
+    def branches(self) -> bool:
+        """Whether :meth:`forward` takes a mask of shape (batch, 1, tokens, tokens).
+
+        Models of transformers do; who overrides ``forward`` says so here.
+        """
+        return type(self).forward is Family.forward
+
     def unit_frames(self, model: Any) -> int:
         """Neighbouring frames that are encoded together."""
         return 1
@@ -148,6 +161,10 @@ class Family(ABC):
     def default_grid(self, model: Any, full: Grid) -> Grid:
         """The grid that the unmodified model makes of a unit whose features have a grid."""
         return full
+
+    def decoder_rows(self, model: Any, grids: Tensor) -> Tensor:
+        """Features as the decoder gets them; they are so already but where a model pools first."""
+        return grids
 
     def placeholder(self, model: Any) -> int:
         """Token id of the places for features."""

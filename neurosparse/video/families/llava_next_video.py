@@ -36,7 +36,12 @@ class LlavaNextVideo(Family):
         stride = model.config.spatial_pool_stride
         return full[0] // stride, full[1] // stride
 
+    def decoder_rows(self, model: Any, grids: Tensor) -> Tensor:
+        """The projector."""
+        rows: Tensor = model.model.multi_modal_projector(grids)
+        return rows
+
     def place(self, model: Any, processor: VideoProcessor, shown: Shown) -> tuple[str, Tensor]:
         """All frames one after the other, without separators."""
-        rows = model.model.multi_modal_projector(flat(shown.rows))
+        rows = self.decoder_rows(model, flat(shown.rows))
         return self.marker(model, processor) * len(rows), rows

@@ -56,6 +56,11 @@ class Qwen3VL(QwenVL):
         return sequence_positions(ids[0] == self.placeholder(model),
                                   [([grid], [0]) for grid in grids])
 
+    @property
+    def branches(self) -> bool:
+        """The decoder's own mask is made outside of what :meth:`forward` adds."""
+        return True
+
     def forward(self, model: Any, prompt: Prompt, **options: Any) -> Any:
         """The decoder with the deep features, then the head.
 
@@ -69,5 +74,7 @@ class Qwen3VL(QwenVL):
                     "deepstack_visual_embeds": list(prompt.deep)}
         out = model.model.language_model(
             inputs_embeds=prompt.embeds, position_ids=prompt.positions, **deep, **options)
-        out["logits"] = model.lm_head(out.last_hidden_state[:, -kept:])
+        states = out.last_hidden_state
+        out["logits"] = model.lm_head(
+            states[:, -kept:] if isinstance(kept, int) else states[:, kept])
         return out

@@ -1,7 +1,14 @@
-"""Who scores frames: a model asked yes or no, CLIP and SigLIP, or a user's function."""
+"""Who scores frames: a model asked yes or no, features by words, CLIP and SigLIP, a function."""
 
 from neurosparse.video.scorers.asked import AskedScorer
 from neurosparse.video.scorers.dual import DualScorer
-from neurosparse.video.scorers.scorer import FunctionScorer, ScoreFunction, Scorer
+from neurosparse.video.scorers.scorer import (
+    FeatureScorer,
+    FunctionScorer,
+    ScoreFunction,
+    Scorer,
+)
+from neurosparse.video.scorers.words import WordScorer
 
-__all__ = ["AskedScorer", "DualScorer", "FunctionScorer", "ScoreFunction", "Scorer"]
+__all__ = ["AskedScorer", "DualScorer", "FeatureScorer", "FunctionScorer", "ScoreFunction",
+           "Scorer", "WordScorer"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.errors import InputError
 from neurosparse.video.decouple import Decoupled
+from neurosparse.video.families import Family, Features
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -28,6 +29,9 @@ class Scorer(Protocol):
     scaled
         Whether its readings are relevances in [0, 1] as they are; else they are scaled to the
         span that they have over one video.
+
+    A scorer whose readings differ in two ways (wordings and orders, say) may have a ``layout``
+    (first, second) that says so; their product is the number of readings, the second runs first.
     """
 
     @property
@@ -38,6 +42,19 @@ class Scorer(Protocol):
 
     def read(self, pictures: Sequence[Picture], asked: Decoupled) -> Floats:
         """Readings of a batch of frames, shape (readings, frames); NaN where it has no answer."""
+        ...
+
+
+@runtime_checkable
+class FeatureScorer(Scorer, Protocol):
+    """A scorer that can be given the features which the answer is made from."""
+
+    def reads_features(self, model: Any, family: Family) -> bool:
+        """Whether features of this model are of use to it."""
+        ...
+
+    def read_features(self, features: Features, asked: Decoupled) -> Floats:
+        """As ``read``, of frames that are encoded already."""
         ...
 
 
