@@ -15,7 +15,7 @@ QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not 
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-transfer table-search table-answers figure-search table-video bench-video table-joined clean
+.PHONY: setup setup-dev demo demo-small demo-run test test-fast lint types imports doctest ctest ctest-sanitize docs bench bench-peers bench-gpu table-budgets table-losa table-recovery table-transfer table-search table-answers figure-search table-video bench-video table-joined clean
 
 setup: $(VENV)/.setup
 setup-dev: $(VENV)/.setup-dev
@@ -107,6 +107,9 @@ table-budgets: setup-dev
 
 table-losa: setup-dev
 	$(BIN)/python benchmarks/table_losa.py
+
+table-recovery: setup-dev
+	$(BIN)/python benchmarks/table_recovery.py
 
 table-transfer: setup-dev
 	$(BIN)/python benchmarks/table_transfer.py

@@ -1,4 +1,4 @@
-"""Loops that change a model's weights: masked LoRA, LoSA, tuning under a mask, distillation."""
+"""Loops that change a model's weights: masked LoRA, LoSA, recovery, tuning under a mask."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from neurosparse.adaptation.layer import MaskedLora, adapters_of
 from neurosparse.adaptation.losa import losa
 from neurosparse.adaptation.masked_product import masked_linear
 from neurosparse.adaptation.options import LosaOptions
+from neurosparse.adaptation.recipes import RECIPES, check_unpruned, from_recipe
+from neurosparse.adaptation.recovery import recover
 from neurosparse.adaptation.rerank import set_rank
 from neurosparse.adaptation.result import LosaResult
 from neurosparse.adaptation.schedule import cubic
 from neurosparse.adaptation.training import TrainOptions
 
 __all__ = [
+    "RECIPES",
     "BlockErrors",
     "LosaOptions",
     "LosaResult",
@@ -22,14 +25,17 @@ __all__ = [
     "MaskedLoraConfig",
     "TrainOptions",
     "adapters_of",
+    "check_unpruned",
     "cubic",
     "dense_outputs",
+    "from_recipe",
     "kl_to_dense",
     "load_adapter",
     "lora_config",
     "losa",
     "masked_linear",
     "next_token_loss",
+    "recover",
     "relative_error",
     "set_rank",
 ]

@@ -1,4 +1,4 @@
-"""What a run of gradual pruning and learning is asked for."""
+"""What a run of gradual pruning and learning, or of learning alone, is asked for."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ UPDATES = ("low-rank", "values")
 
 @dataclass(frozen=True)
 class LosaOptions:
-    """Options of ``losa``.
+    """Options of ``losa``, and of ``recover``, which prunes nothing.
 
     Attributes
     ----------
     sparsity
-        Share of the parameters of the blocks' linears that is gone at the end.
+        Share of the parameters of the blocks' linears that is gone at the end; None prunes
+        nothing: what is zero stays zero, the rest learns.
     steps
         Prunings, along the cubic schedule; 1 prunes once and then learns.
     rule, rule_options
@@ -54,7 +55,7 @@ class LosaOptions:
         A value is out of its range.
     """
 
-    sparsity: float
+    sparsity: float | None
     steps: int = 5
     rule: str = "representation"
     rule_options: dict[str, Any] = field(default_factory=dict)
@@ -84,6 +85,20 @@ class LosaOptions:
         if self.ranks == "damage" and self.rule != "propagation":
             raise InputError("adapt", found=f"ranks by damage with rule {self.rule!r}",
                              expected="rule 'propagation', which measures it")
+        if self.sparsity is None:
+            self._check_unpruned()
+
+    def _check_unpruned(self) -> None:
+        """Nothing that only a pruning gives or needs."""
+        wrong = {"steps": self.steps != 1, "ranks": self.ranks != "equal",
+                 "pattern": self.pattern is not None, "refit": self.refit is not None,
+                 "regrow": self.regrow}
+        for name, asked in wrong.items():
+            if asked:
+                raise InputError("adapt", found=f"{name} {getattr(self, name)!r} without a "
+                                                "sparsity",
+                                 expected="one step and equal ranks, where nothing is pruned",
+                                 mend="Ask for a sparsity, or leave it out.")
 
     def as_dict(self) -> dict[str, Any]:
         """For the run record and the fingerprint of a resumed run."""

@@ -75,6 +75,7 @@ class Rates:
 
     def _measure(self, model: nn.Module, tokens: Tensor) -> Profile:
         options = self.options
+        assert options.sparsity is not None, "a run without a sparsity asks for no rates"
         wanted = evidence_of(options.rule, options.sparsity, options.rule_options)
         if not wanted:
             return sizes_only(model)

@@ -61,7 +61,8 @@ def batches_of_steps(batches: int, steps: int) -> list[int]:
     if batches < steps:
         raise InputError("share the training batches", found=f"{batches} batches, {steps} steps",
                          expected="at least one batch a step",
-                         mend="Give more training text, shorter windows, or fewer --steps.")
+                         mend="Give more training text, shorter windows, a smaller --batch, or "
+                              "fewer --steps.")
     short = min(_SHORT, 1 / steps)
     shares = np.full(steps, short)
     shares[-1] = 1 - short * (steps - 1)

@@ -18,18 +18,26 @@ _Text = "Text"
 
 def command(
     model: of.Model,
-    sparsity: Annotated[float, typer.Option(
-        help="Share of the blocks' weights that is gone at the end.", rich_help_panel=_How)],
+    sparsity: Annotated[float | None, typer.Option(
+        help="Share of the blocks' weights that is gone at the end. Without it nothing goes: a "
+             "model that was cut or pruned recovers as it is.", rich_help_panel=_How)] = None,
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "adapted",
-    steps: Annotated[int, typer.Option(
-        help="Prunings along the cubic schedule; 1: prune once.", rich_help_panel=_How)] = 5,
-    rule: Annotated[str, typer.Option(
-        help="representation (LoSA), propagation, uniform ... (docs/rules.md).",
-        rich_help_panel=_How)] = "representation",
+    recipe: Annotated[str, typer.Option(
+        help="What is taken where nothing else is asked. propagation: prune once by measured "
+             "damage, solve what stays again, ranks by damage. losa: as the paper, five prunings "
+             "by representation, no re-fit, ranks by error.", rich_help_panel=_How)]
+    = "propagation",
+    steps: Annotated[int | None, typer.Option(
+        help="Prunings along the cubic schedule; 1: prune once.", rich_help_panel=_How)] = None,
+    rule: Annotated[str | None, typer.Option(
+        help="propagation, representation (LoSA), uniform ... (docs/rules.md).",
+        rich_help_panel=_How)] = None,
     method: of.Method = "wanda",
     refit: Annotated[float | None, typer.Option(
         help="Solve kept weights again at every pruning; strength in [0, 1].",
         rich_help_panel=_How)] = None,
+    no_refit: Annotated[bool, typer.Option(
+        "--no-refit", help="Leave them as they are.", rich_help_panel=_How)] = False,
     pattern: of.Pattern = None,
     regrow: Annotated[bool, typer.Option(
         "--regrow", help="What is gone may come back at a later pruning.",
@@ -37,14 +45,20 @@ def command(
     update: Annotated[str, typer.Option(
         help="low-rank: masked LoRA; values: the kept weights themselves.",
         rich_help_panel=_Learn)] = "low-rank",
-    ranks: Annotated[str, typer.Option(
-        help="Ranks of the blocks: error (LoSA), damage (rule propagation), equal.",
-        rich_help_panel=_Learn)] = "error",
+    ranks: Annotated[str | None, typer.Option(
+        help="Ranks of the blocks: damage (rule propagation), error (LoSA), equal.",
+        rich_help_panel=_Learn)] = None,
     rank: Annotated[int, typer.Option(
         help="Mean rank at the last step.", rich_help_panel=_Learn)] = 10,
     distill: Annotated[float, typer.Option(
         help="Share of the loss that is the divergence from the dense model, in [0, 1].",
         rich_help_panel=_Learn)] = 0.0,
+    distill_blocks: Annotated[float, typer.Option(
+        help="What the relative error of the blocks' outputs counts beside it, in nats.",
+        rich_help_panel=_Learn)] = 0.0,
+    teacher: Annotated[str | None, typer.Option(
+        help="That dense model, where MODEL was cut or pruned before.",
+        rich_help_panel=_Learn)] = None,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=_Learn)] = 1e-3,
     batch: Annotated[int, typer.Option(
         help="Windows an optimiser step.", rich_help_panel=_Learn)] = 2,
@@ -70,20 +84,27 @@ def command(
     resume: run.Resume = False, overwrite: run.Overwrite = False, dry_run: run.DryRun = False,
     as_json: run.AsJson = False, progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
-    """Prune in steps, learn under the mask after each, merge without losing a zero, and pack."""
-    from neurosparse.adaptation import LosaOptions, TrainOptions
+    """Prune in steps, learn under the mask after each, merge and pack; or recover what was cut."""
+    from neurosparse.adaptation import LosaOptions, TrainOptions, check_unpruned, from_recipe
     from neurosparse.pipeline import AdaptOptions, adapt_cost, adapt_step
 
     train = TrainOptions(learning_rate=learning_rate, batch_size=batch, seed=seed,
-                         distill=distill, checkpointing=checkpointing)
-    losa = LosaOptions(
-        sparsity=sparsity, steps=steps, rule=rule, method=method, refit=refit, pattern=pattern,
-        regrow=regrow, update=update, ranks="equal" if update == "values" else ranks, rank=rank,
-        most=max(16, rank), dropout=dropout, windows=windows, train=train)
+                         distill=distill, distill_blocks=distill_blocks,
+                         checkpointing=checkpointing)
+    how: dict[str, Any] = {"steps": 1, "ranks": "equal", "update": update}
+    if sparsity is None:
+        check_unpruned(steps=None if steps == 1 else steps, rule=rule, refit=refit, pattern=pattern,
+                       ranks=None if ranks == "equal" else ranks, regrow=regrow,
+                       method=None if method == "wanda" else method)
+    else:
+        how = from_recipe(recipe, pattern=pattern, update=update, steps=steps, rule=rule,
+                          refit=False if no_refit else refit, ranks=ranks)
+    losa = LosaOptions(sparsity=sparsity, method=method, regrow=regrow, rank=rank,
+                       most=max(16, rank), dropout=dropout, windows=windows, train=train, **how)
     options = AdaptOptions(
         model=model, losa=losa, out=out, data=data, report_text=report_text, tokens=tokens,
         window_length=window_length, report_windows=report_windows, values=values, group_size=group,
-        dtype=dtype, device=device)
+        teacher=teacher, dtype=dtype, device=device)
     if dry_run:
         _print_cost(adapt_cost(options), as_json=as_json)
         return
@@ -102,13 +123,19 @@ def _print(found: dict[str, Any], out: str) -> None:
              f"{one['losses'][0]:.3f} to {one['losses'][-1]:.3f}" if one["losses"] else "",
              f"{one['seconds']:.0f}") for number, one in enumerate(found["steps"], 1)]
     print_table("", ("step", "sparsity", "mean rank", "optimiser steps", "loss", "seconds"), rows)
-    dense, adapted = found["dense"], found["adapted"]
-    print(f"\nperplexity on {found['report_windows']} windows that were not learnt from: dense "
-          f"{dense['perplexity']:.2f} ± {dense['stderr']:.2f}, adapted "
+    first = "dense" if "dense" in found else "before"
+    before, adapted = found[first], found["adapted"]
+    form = found.get("form", "packed")  # which runs before there were others do not say
+    kept = (f"{found['sparsity']:.2%} of the blocks' weights are zero" if form == "packed" else
+            f"{found['parameters']:,} parameters")
+    kept += " in blocks of different widths" * (form == "uneven")
+    print(f"\nperplexity on {found['report_windows']} windows that were not learnt from: {first} "
+          f"{before['perplexity']:.2f} ± {before['stderr']:.2f}, adapted "
           f"{adapted['perplexity']:.2f} ± {adapted['stderr']:.2f}\n"
-          f"{out}/model: {found['sparsity']:.2%} of the blocks' weights are zero, "
-          f"{found['bytes'] / 1e6:.1f} MB\n{out}/adaptation.png shows the steps"
-          f"\n# neurosparse generate {out}/model --prompt ...")
+          f"{out}/model: {kept}, {found['bytes'] / 1e6:.1f} MB")
+    if first == "dense":
+        print(f"{out}/adaptation.png shows the steps")
+    print(f"# neurosparse generate {out}/model --prompt ...")
 
 
 def _print_cost(found: dict[str, Any], *, as_json: bool) -> None:

@@ -11,9 +11,10 @@ from neurosparse.cli import model_options as of
 from neurosparse.cli.progress import shown
 
 if TYPE_CHECKING:
-    from neurosparse.pipeline import StepOptions, StructuredOptions
+    from neurosparse.pipeline import Recovery, StepOptions, StructuredOptions
 
 _Structured = "Structures (--structured)"
+_Recovery = "Recovery (--structured --recover)"
 
 
 def command(
@@ -61,6 +62,20 @@ def command(
     export: Annotated[str | None, typer.Option(
         help="even: also pad to a shape that stock classes load, in OUT-even.",
         rich_help_panel=_Structured)] = None,
+    recover: Annotated[str | None, typer.Option(
+        help="Text that the cut model then learns from, by low-rank updates merged into it, in "
+             "OUT-recovered; neurosparse adapt OUT does the same later.",
+        rich_help_panel=_Recovery)] = None,
+    recover_tokens: Annotated[int | None, typer.Option(
+        help="Training tokens; all but the last tenth by default, which reports.",
+        rich_help_panel=_Recovery)] = None,
+    rank: Annotated[int, typer.Option(
+        help="Of the updates.", rich_help_panel=_Recovery)] = 10,
+    learning_rate: Annotated[float, typer.Option(
+        help="Of AdamW.", rich_help_panel=_Recovery)] = 1e-3,
+    distill: Annotated[float, typer.Option(
+        help="Share of the loss that is the divergence from MODEL, in [0, 1].",
+        rich_help_panel=_Recovery)] = 0.0,
     force: Annotated[bool, typer.Option(
         "--force", help="Take a budget that was made for another model.")] = False,
     dry_run: Annotated[bool, typer.Option(
@@ -71,6 +86,8 @@ def command(
     """Take away what a budget says, and write the packed model; or cut structures out."""
     from neurosparse.errors import InputError
     from neurosparse.pipeline import (
+        Recovery,
+        RecoveryOptions,
         StepOptions,
         StructuredOptions,
         prune_step,
@@ -87,10 +104,16 @@ def command(
         if group is not None:
             raise InputError("prune", found=f"--group {group} with --structured",
                              expected="no --group: what is cut out is stored dense")
-        _cut(options, StructuredOptions(rate, budget, rule, metric, compensate, heads, experts,
-                                        round_to, export, blocks=blocks),
-             out, force=force, dry_run=dry_run, progress=progress)
+        how = StructuredOptions(rate, budget, rule, metric, compensate, heads, experts, round_to,
+                                export, blocks=blocks)
+        after = None if recover is None else Recovery(
+            options, RecoveryOptions(recover, recover_tokens, rank, learning_rate, distill), out)
+        _cut(options, how, after, out, force=force, dry_run=dry_run, progress=progress)
         return
+    if recover is not None:
+        raise InputError("prune", found="--recover without --structured",
+                         expected="--structured; under masks neurosparse adapt prunes and learns",
+                         mend="neurosparse adapt MODEL --sparsity 0.6 --data FILE")
     if dry_run:
         raise InputError("prune", found="--dry-run without --structured",
                          expected="--structured; of masks neurosparse compress says the cost",
@@ -110,16 +133,22 @@ def command(
         print(note)
 
 
-def _cut(options: StepOptions, how: StructuredOptions, out: str, *, force: bool, dry_run: bool,
-         progress: str) -> None:
+def _cut(options: StepOptions, how: StructuredOptions, after: Recovery | None, out: str, *,
+         force: bool, dry_run: bool, progress: str) -> None:
     from neurosparse.pipeline import structured_cost, structured_step
 
     if dry_run:
-        _print_cost(structured_cost(options, how))
+        cost = structured_cost(options, how)
+        if after is not None:
+            cost["seconds"]["recover"] = after.cost()
+        _print_cost(cost)
         return
     with shown(progress) as see:
         found = structured_step(options, how, out, force=force, progress=see)
     _print_cut(found, out)
+    if after is not None:
+        with shown(progress) as see:
+            _print_recovered(after.run(see), f"{after.folder}/model")
 
 
 def _print_cost(found: dict[str, Any]) -> None:
@@ -146,3 +175,11 @@ def _print_cut(found: dict[str, Any], out: str) -> None:
         print(note)
     print("import neurosparse as ns; ns.register()\n"
           f'model = transformers.AutoModelForCausalLM.from_pretrained("{out}")')
+
+
+def _print_recovered(found: dict[str, Any], folder: str) -> None:
+    losses = found["steps"][0]["losses"]
+    print(f"recovered in {len(losses)} optimiser steps; perplexity on {found['report_windows']} "
+          f"windows that were not learnt from: {found['before']['perplexity']:.2f} ± "
+          f"{found['before']['stderr']:.2f} before, {found['adapted']['perplexity']:.2f} ± "
+          f"{found['adapted']['stderr']:.2f} after\n{folder} is as small and loads as the cut one")

@@ -1,6 +1,8 @@
 """The main job, end to end."""
 
-from neurosparse.pipeline.adapt_step import AdaptOptions, adapt_cost, adapt_step
+from neurosparse.pipeline.adapt_cost import adapt_cost
+from neurosparse.pipeline.adapt_options import AdaptOptions
+from neurosparse.pipeline.adapt_step import adapt_step
 from neurosparse.pipeline.evaluate import evaluate
 from neurosparse.pipeline.generate import Generated, generate
 from neurosparse.pipeline.goals import Goal, sparsity_for_goal
@@ -9,6 +11,7 @@ from neurosparse.pipeline.opening import Opened, open_model
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack_step import PackReport, pack_step
 from neurosparse.pipeline.plan import Plan, plan
+from neurosparse.pipeline.recovery_step import Recovery, RecoveryOptions
 from neurosparse.pipeline.rounding import Rounding
 from neurosparse.pipeline.search_run import SearchOptions, search_run
 from neurosparse.pipeline.steps import (
@@ -38,6 +41,8 @@ __all__ = [
     "Opened",
     "PackReport",
     "Plan",
+    "Recovery",
+    "RecoveryOptions",
     "Rounding",
     "SearchOptions",
     "StepOptions",

@@ -84,6 +84,14 @@ def test_interrupted_and_resumed(place: Path, whole: Done) -> None:
     assert not (place / "out" / ".work").exists()
 
 
+def test_the_paper_by_one_word(place: Path) -> None:
+    done = run(*_command(place, "--recipe", "losa", "--json"))
+    assert done.code == 0, done.err
+    options = json.loads((place / "out" / "run.json").read_text())["arguments"]
+    found = [options[name] for name in ("rule", "refit", "ranks")]
+    assert found == ["representation", None, "error"]
+
+
 def test_stores_groups(place: Path) -> None:
     done = run(*_command(place, "--steps", "1", "--values", "int8", "--group", "32", "--json"))
     assert done.code == 0, done.err
@@ -93,7 +101,8 @@ def test_stores_groups(place: Path) -> None:
 
 
 @pytest.mark.parametrize(("more", "said"), [
-    (("--ranks", "damage"), "rule 'propagation'"),
+    (("--rule", "uniform", "--ranks", "damage"), "rule 'propagation'"),
+    (("--recipe", "bread"), "propagation or losa"),
     (("--distill", "2"), "distill in [0, 1]"),
     (("--windows", "0"), "windows"),
     (("--data", "nothing.jsonl"), "no such file"),
@@ -122,4 +131,4 @@ def test_packed_models_are_refused_with_a_way(place: Path) -> None:
     ns.sparse.save(tiny_model(), place / "packed")
     command = _command(place)
     command[1] = str(place / "packed")
-    refused(run(*command), "packed", "MaskedLoraConfig")
+    refused(run(*command), "packed", "MaskedLoraConfig", "Without --sparsity")
