@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from neurosparse import kernels
+from neurosparse.compiled import compiled_decoder
 from neurosparse.measure import ReadProbe, mode_edge, mode_of
 from neurosparse.tiles import Tiles
 
@@ -98,7 +99,7 @@ def build(name: str, kind: str, sparsity: float, blocks: int, halves: bool) -> M
              "inner": INNER, "positions": POSITIONS, "eps": 1e-5, "scale": width**-0.5,
              "cap": 0.0, "activation": 0, "halves": halves}
     nbytes = sum(one.nbytes for layer in layers for one in layer.values() if isinstance(one, Tiles))
-    return Model(name, kernels.compiled_decoder(sizes, layers, head, ones), nbytes + head.nbytes,
+    return Model(name, compiled_decoder(sizes, layers, head, ones), nbytes + head.nbytes,
                  [layers, head])
 
 

@@ -135,6 +135,22 @@ def expand_float(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray o
     return code
 
 
+def expand_half(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets,
+                object scales, int64_t cols, int64_t group, int64_t first, int64_t last,
+                cnp.ndarray out):
+    cdef ns_matrix m
+    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols, group)
+    if code == NS_OK and not (is_array(out, 2, cnp.NPY_UINT16) and fits(out, last - first, cols)):
+        code = NS_ERROR_SIZE
+    if code != NS_OK:
+        return code
+    cdef uint16_t *to = <uint16_t *>cnp.PyArray_DATA(out)
+    cdef int64_t count = cnp.PyArray_SIZE(values)
+    with nogil:
+        code = ns_expand_half(&m, count, to, first, last)
+    return code
+
+
 def widen(cnp.ndarray stored, int64_t first, int64_t last, cnp.ndarray out):
     cdef int code
     if not (is_array(stored, 1, cnp.NPY_UINT8) and is_array(out, 1, cnp.NPY_INT8)
@@ -251,39 +267,73 @@ def low_rank_grad(cnp.ndarray product, cnp.ndarray a, cnp.ndarray b, cnp.ndarray
     return code
 
 
+cdef int fill_order(ns_order *o, cnp.ndarray values, int kind, cnp.ndarray bitmap,
+                    cnp.ndarray offsets, int64_t cols, cnp.ndarray masks, cnp.ndarray tile_offsets,
+                    cnp.ndarray tile_values, object sums, object scales, int64_t group):
+    """Point o at the arrays; NS_ERROR_SIZE where one of them does not fit."""
+    cdef int code = fill(&o.m, values, kind, bitmap, offsets, scales, cols, group)
+    o.sums, o.totals = NULL, NULL
+    if code != NS_OK:
+        return code
+    if not (is_array(masks, 2, cnp.NPY_UINT64)
+            and fits(masks, ns_tile_groups(o.m.rows), ns_tile_words(cols))
+            and is_array(tile_offsets, 1, cnp.NPY_INT64)
+            and cnp.PyArray_DIM(tile_offsets, 0) == ns_tile_groups(o.m.rows) + 1
+            and is_array(tile_values, 1, cnp.PyArray_TYPE(values))
+            and cnp.PyArray_SIZE(tile_values) >= cnp.PyArray_SIZE(values)):
+        return NS_ERROR_SIZE
+    if sums is not None:
+        if not are_rows(sums, cnp.NPY_FLOAT32 if group > 0 else cnp.NPY_INT32, o.m.rows) or (
+                group == 0 and kind != NS_INT8):
+            return NS_ERROR_SIZE
+        if group > 0:
+            o.totals = <float *>cnp.PyArray_DATA(<cnp.ndarray>sums)
+        else:
+            o.sums = <int32_t *>cnp.PyArray_DATA(<cnp.ndarray>sums)
+    o.counted = <int64_t *>cnp.PyArray_DATA(offsets)
+    o.masks = <uint64_t *>cnp.PyArray_DATA(masks)
+    o.offsets = <int64_t *>cnp.PyArray_DATA(tile_offsets)
+    o.values = bytes_of(tile_values)
+    o.value_count = cnp.PyArray_SIZE(values)
+    return NS_OK
+
+
 def retile(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, int64_t cols,
            cnp.ndarray masks, cnp.ndarray tile_offsets, cnp.ndarray tile_values, object sums,
            object scales, int64_t group):
     """Sums are int32, or with groups float32 and times their scales."""
-    cdef ns_matrix m
-    cdef int32_t *whole = NULL
-    cdef float *totals = NULL
-    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols, group)
-    if code == NS_OK and not (
-            is_array(masks, 2, cnp.NPY_UINT64)
-            and fits(masks, ns_tile_groups(m.rows), ns_tile_words(cols))
-            and is_array(tile_offsets, 1, cnp.NPY_INT64)
-            and cnp.PyArray_DIM(tile_offsets, 0) == ns_tile_groups(m.rows) + 1
-            and is_array(tile_values, 1, cnp.PyArray_TYPE(values))
-            and cnp.PyArray_SIZE(tile_values) >= cnp.PyArray_SIZE(values)):
-        code = NS_ERROR_SIZE
-    if code == NS_OK and sums is not None:
-        if not are_rows(sums, cnp.NPY_FLOAT32 if group > 0 else cnp.NPY_INT32, m.rows) or (
-                group == 0 and kind != NS_INT8):
-            code = NS_ERROR_SIZE
-        elif group > 0:
-            totals = <float *>cnp.PyArray_DATA(<cnp.ndarray>sums)
-        else:
-            whole = <int32_t *>cnp.PyArray_DATA(<cnp.ndarray>sums)
+    cdef ns_order o
+    cdef int code = fill_order(&o, values, kind, bitmap, offsets, cols, masks, tile_offsets,
+                               tile_values, sums, scales, group)
     if code != NS_OK:
         return code
-    cdef uint64_t *to = <uint64_t *>cnp.PyArray_DATA(masks)
-    cdef int64_t *starts = <int64_t *>cnp.PyArray_DATA(tile_offsets)
-    cdef uint8_t *permuted = bytes_of(tile_values)
-    cdef int64_t count = cnp.PyArray_SIZE(values)
     with nogil:
-        code = ns_retile(&m, count, to, starts, permuted, whole, totals)
+        code = ns_retile(&o.m, o.value_count, o.masks, o.offsets, o.values, o.sums, o.totals)
     return code
+
+
+def work_alone(bint alone):
+    ns_work_alone(alone)
+
+
+def retile_all(list orders, bint mapped):
+    """A tuple of the arguments of retile each; offsets are written first. A list of codes."""
+    cdef int64_t count = len(orders), i
+    cdef ns_order *every = <ns_order *>calloc(count + 1, sizeof(ns_order))
+    if every == NULL:
+        return [NS_ERROR_MEMORY] * count
+    try:
+        for i in range(count):
+            (values, kind, bitmap, offsets, cols, masks, starts, permuted, sums, scales,
+             group) = orders[i]
+            every[i].code = fill_order(&every[i], values, kind, bitmap, offsets, cols, masks,
+                                       starts, permuted, sums, scales, group)
+            every[i].mapped = mapped
+        with nogil:
+            ns_retile_all(every, count)
+        return [every[i].code for i in range(count)]
+    finally:
+        free(every)
 
 
 def halved_offsets(object masks, int64_t groups, int64_t words, cnp.ndarray halved):

@@ -37,6 +37,8 @@ typedef void ns_task(void *context, int64_t first, int64_t last);
 void ns_parallel(int64_t count, int64_t chunk, ns_task *fn, void *context);
 int ns_threads(void);
 void ns_set_threads(int threads);
+/* From now on the calling thread does its jobs alone (1), or with the others again (0). */
+void ns_work_alone(int alone);
 
 /* matrix.c: value_count is the length of `values` in items, padding included. */
 NS_MUST_CHECK int ns_pack_mask(const uint8_t *mask, int64_t rows, int64_t cols, uint8_t *bitmap);
@@ -50,6 +52,9 @@ NS_MUST_CHECK int ns_expand(const ns_matrix *m, int item, int64_t value_count, u
                             int64_t first, int64_t last);
 NS_MUST_CHECK int ns_expand_float(const ns_matrix *m, int64_t value_count, float *out,
                                   int64_t first, int64_t last);
+/* The same rounded to bfloat16. */
+NS_MUST_CHECK int ns_expand_half(const ns_matrix *m, int64_t value_count, uint16_t *out,
+                                 int64_t first, int64_t last);
 /* Values first..last of int4 values in a file of so many bytes, one a byte. */
 NS_MUST_CHECK int ns_widen_int4(const uint8_t *stored, int64_t bytes, int8_t *to, int64_t first,
                            int64_t last);
@@ -63,6 +68,21 @@ int64_t ns_tile_words(int64_t cols);
 int64_t ns_tile_groups(int64_t rows);
 NS_MUST_CHECK int ns_retile(const ns_matrix *m, int64_t value_count, uint64_t *masks,
                             int64_t *offsets, uint8_t *values, int32_t *sums, float *totals);
+/* Several matrices at once, each by one thread: rows are counted into their offsets (which `m` points
+ * to) first. `code` says what became of each; those with a code other than NS_OK are left alone.
+ * Where bitmap and values are `mapped` from a file and unchanged, their pages go back to it. */
+typedef struct {
+    ns_matrix m;
+    int64_t value_count;
+    int64_t *counted;            /* [rows + 1], m.offsets */
+    uint64_t *masks;
+    int64_t *offsets;
+    uint8_t *values;
+    int32_t *sums;
+    float *totals;
+    int code, mapped;
+} ns_order;
+void ns_retile_all(ns_order *orders, int64_t count);
 /* int4 values from bytes, as ns_retile leaves them (`from` of `count` items), to halves of bytes:
  * first where every group's bytes begin, then the bytes, `halved_count` of them. */
 NS_MUST_CHECK int ns_halved_offsets(const uint64_t *masks, int64_t groups, int64_t words,

@@ -87,7 +87,8 @@ cdef extern from "core.h":
         const float *a
         const float *b
         float scale
-    int NS_ERROR_SIZE, NS_ERROR_LEVEL, NS_OK, NS_INT8, NS_INT4, NS_KINDS, NS_TILE_ROWS, NS_TILE_COLS
+    int NS_ERROR_MEMORY, NS_ERROR_SIZE, NS_ERROR_LEVEL, NS_OK
+    int NS_INT8, NS_INT4, NS_KINDS, NS_TILE_ROWS, NS_TILE_COLS
     const char *ns_strerror(int) nogil
     int ns_level_count() nogil
     const char *ns_level_name(int) nogil
@@ -102,6 +103,19 @@ cdef extern from "core.h":
     int ns_pack_values(const uint8_t *, int, const ns_matrix *, uint8_t *, int64_t) nogil
     int ns_expand(const ns_matrix *, int, int64_t, uint8_t *, int64_t, int64_t) nogil
     int ns_expand_float(const ns_matrix *, int64_t, float *, int64_t, int64_t) nogil
+    int ns_expand_half(const ns_matrix *, int64_t, uint16_t *, int64_t, int64_t) nogil
+    void ns_work_alone(int) nogil
+    ctypedef struct ns_order:
+        ns_matrix m
+        int64_t value_count
+        int64_t *counted
+        uint64_t *masks
+        int64_t *offsets
+        uint8_t *values
+        int32_t *sums
+        float *totals
+        int code, mapped
+    void ns_retile_all(ns_order *, int64_t) nogil
     int ns_combine(const ns_combination *) nogil
     int ns_error_curves(const ns_curves *) nogil
     int ns_low_rank_add(const ns_low_rank *, const void *, bint, void *, bint) nogil

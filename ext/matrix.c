@@ -3,6 +3,7 @@
 #include "core.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
 enum {
     CHUNK_BYTES = 1 << 16,  /* streamed by one claim: small enough to even out, large enough to pay */
@@ -62,7 +63,7 @@ typedef struct {
     int64_t *counts;
     int64_t cols, words, first;
     int item;
-    atomic_int failed;
+    atomic_int failed, starved;
 } job;
 
 static void pack_mask_task(void *context, int64_t first, int64_t last) {
@@ -175,4 +176,29 @@ int ns_expand_float(const ns_matrix *m, int64_t value_count, float *out, int64_t
     if (code != NS_OK) return code;
     ns_parallel(last - first, chunk_rows(1, m->cols * 4), expand_float_task, &j);
     return outcome(&j.failed);
+}
+
+static void expand_half_task(void *context, int64_t first, int64_t last) {
+    job *j = context;
+    uint16_t *out = (uint16_t *)j->out + first * j->m->cols;
+    void *row;
+    if (posix_memalign(&row, 64, (size_t)(j->m->cols + 16) * sizeof(float)) != 0) {
+        atomic_store(&j->starved, 1);
+        return;
+    }
+    if (j->table->expand_half(j->m, row, out, j->first + first, j->first + last)) {
+        atomic_store(&j->failed, 1);
+    }
+    free(row);
+}
+
+int ns_expand_half(const ns_matrix *m, int64_t value_count, uint16_t *out, int64_t first,
+                   int64_t last) {
+    job j = {.table = ns_active(), .m = m, .out = (uint8_t *)out, .first = first};
+    if (m->kind < 0 || m->kind >= NS_KINDS) return NS_ERROR_KIND;
+    int code = check(m, item_sizes[m->kind], value_count);
+    if (code == NS_OK) code = check_rows(m, first, last);
+    if (code != NS_OK) return code;
+    ns_parallel(last - first, chunk_rows(1, m->cols * 2), expand_half_task, &j);
+    return atomic_load(&j.starved) ? NS_ERROR_MEMORY : outcome(&j.failed);
 }

@@ -41,6 +41,7 @@ static struct {
           .wake = PTHREAD_COND_INITIALIZER};
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local int works_alone;
 
 static inline void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -147,7 +148,7 @@ void ns_parallel(int64_t count, int64_t chunk, ns_task *fn, void *context) {
     if (count <= 0) return;
     if (chunk < 1) chunk = 1;
     int64_t chunks = (count - 1) / chunk + 1;
-    int helpers = ns_threads() - 1;
+    int helpers = works_alone ? 0 : ns_threads() - 1;
     if (helpers > chunks - 1) helpers = (int)(chunks - 1);
     if (helpers > 0) pthread_once(&once, register_fork_handler); /* before anything is held */
     if (helpers <= 0 || atomic_flag_test_and_set(&pool.busy)) {
@@ -158,6 +159,8 @@ void ns_parallel(int64_t count, int64_t chunk, ns_task *fn, void *context) {
     run_job(count, chunk, helpers, fn, context);
     atomic_flag_clear(&pool.busy);
 }
+
+void ns_work_alone(int alone) { works_alone = alone; }
 
 int ns_threads(void) {
     int wanted = atomic_load(&pool.wanted);

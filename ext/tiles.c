@@ -3,6 +3,8 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { STACK_WORDS = 8192, MOST_VECTORS = 64 };
 
@@ -44,6 +46,33 @@ int ns_retile(const ns_matrix *m, int64_t value_count, uint64_t *masks, int64_t 
     ns_parallel(groups, 4, retile_task, &j);
     return atomic_load(&j.failed) ? NS_ERROR_OFFSETS : NS_OK;
 }
+
+/* Whole pages inside: what shares a page with something else stays. */
+static void give_back(const void *from, int64_t bytes) {
+#ifdef __linux__
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)from;
+    const uintptr_t first = (at + page - 1) / page * page, last = (at + (uintptr_t)bytes) / page * page;
+    if (first < last) madvise((void *)first, last - first, MADV_DONTNEED);
+#else
+    (void)from;
+    (void)bytes;
+#endif
+}
+
+static void order_task(void *context, int64_t first, int64_t last) {
+    for (ns_order *o = (ns_order *)context + first; first < last; o++, first++) {
+        if (o->code != NS_OK) continue;
+        o->code = ns_row_offsets(o->m.bitmap, o->m.rows, o->m.words, o->counted);
+        if (o->code != NS_OK) continue;
+        o->code = ns_retile(&o->m, o->value_count, o->masks, o->offsets, o->values, o->sums,
+                            o->totals);
+        if (o->code != NS_OK || !o->mapped) continue;
+        give_back(o->m.bitmap, o->m.rows * o->m.words * 8);
+        give_back(o->m.values, o->value_count * ns_item_size(o->m.kind));
+    }
+}
+
+void ns_retile_all(ns_order *orders, int64_t count) { ns_parallel(count, 1, order_task, orders); }
 
 typedef struct {
     const ns_table *table;

@@ -45,6 +45,7 @@ __all__ = [
     "check_array",
     "expand",
     "expand_float",
+    "expand_half",
     "group_of",
     "level",
     "levels",
@@ -390,6 +391,42 @@ def expand_float(
     return out
 
 
+def expand_half(
+    values: Array, kind: str, bitmap: Bitmap, offsets: Offsets, scales: Array | None, cols: int,
+    first: int, last: int,
+) -> NDArray[np.uint16]:  # fmt: skip
+    """Dense rows ``first:last`` as bfloat16 patterns: ``expand_float`` rounded to nearest even.
+
+    Parameters
+    ----------
+    values, kind, bitmap, offsets, scales, cols, first, last
+        As in ``expand_float``.
+
+    Returns
+    -------
+    uint16 [last - first, cols]
+
+    Raises
+    ------
+    InputError
+        As ``expand_float``.
+    """
+    operation = "expand to bfloat16"
+    out = np.empty((max(last - first, 0), cols), np.uint16)
+    if not _twin_only:
+        code = _core.expand_half(values, _KIND_NUMBER.get(kind, -1), bitmap, offsets, scales, cols,
+                                 _group(operation, scales, cols), first, last, out)  # fmt: skip
+        if not code:
+            return out
+    _check_matrix(operation, values, kind, bitmap, offsets, scales, cols)
+    _check_rows(operation, bitmap, first, last)
+    if not _twin_only:
+        raise_on(code, operation)
+    floats = np.empty(out.shape, np.float32)
+    twin.expand_float(values, kind, bitmap, offsets, scales, first, last, floats)
+    return twin.to_half(floats)
+
+
 # --- tile order: neurosparse/tiles.py -----------------------------------------------------------
 
 
@@ -446,47 +483,6 @@ def halve(masks: Array | None, groups: int, words: int, offsets: Offsets, values
     out = np.empty(int(halved[-1]) + 64, np.int8)
     raise_on(_core.halve(masks, groups, words, offsets, values, halved, out), operation)
     return halved, out
-
-
-def compiled_tiles(
-    kind: str, rows: int, cols: int, masks: Array | None, offsets: Offsets, values: Array,
-    scales: Array | None, sums: Array | None, sparse_loads: bool, group: int = 0,
-) -> Any:  # fmt: skip
-    """The compiled side of ``tiles.Tiles``, or None where nothing is built.
-
-    Raises
-    ------
-    InputError
-        The arrays do not fit each other.
-    """
-    if not _BUILT:
-        return None
-    try:
-        return _core.Tiles(_KIND_NUMBER[kind], rows, cols, masks, offsets, values, scales, sums,
-                           group, sparse_loads)  # fmt: skip
-    except ValueError as error:
-        raise InputError("hold tiles", found=str(error), expected="arrays that fit") from None
-
-
-def compiled_decoder(sizes: dict[str, Any], layers: list[dict[str, Any]], head: Any,
-                     last_norm: Floats) -> Any:  # fmt: skip
-    """The compiled side of ``sparse.Decoder``; values of ``layers`` are ``Tiles`` and arrays.
-
-    Raises
-    ------
-    InputError
-        Nothing is built, or sizes do not fit each other.
-    """
-    if not _BUILT:
-        raise InputError("decode token by token", found="no compiled core",
-                         expected="neurosparse with its extension")  # fmt: skip
-    plain = [{name: getattr(value, "compiled", value) for name, value in layer.items()}
-             for layer in layers]  # fmt: skip
-    try:
-        return _core.Decoder(sizes, plain, head.compiled, last_norm)
-    except ValueError as error:
-        raise InputError("decode token by token", found=str(error),
-                         expected="parts that fit each other") from None  # fmt: skip
 
 
 # --- what is wrong with an argument: the twin asks always, compiled code only when it refuses ---

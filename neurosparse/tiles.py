@@ -14,12 +14,13 @@ threads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosparse import kernels, twin_tiles
+from neurosparse import compiled, kernels, twin_tiles
 from neurosparse.errors import InputError
 
 Array = NDArray[Any]
@@ -61,7 +62,7 @@ class Tiles:
         self.scales, self.sums = scales, sums
         rows, cols = shape
         density = (2 if kind == "int4" else 1) * int(offsets[-1]) / max(rows * cols, 1)
-        self.compiled = kernels.compiled_tiles(
+        self.compiled = compiled.compiled_tiles(
             kind, rows, cols, masks, offsets, values, scales, sums,
             density <= _NARROW.get(kind, 0.0), self.group)
 
@@ -82,26 +83,41 @@ class Tiles:
         InputError
             The arrays do not fit each other, or an unknown kind.
         """
-        if kind not in kernels.KINDS:
-            raise InputError("put into tile order", found=f"kind {kind!r}",
-                             expected="one of " + ", ".join(kernels.KINDS))
-        rows = bitmap.shape[0]
-        grouped = scales is not None and scales.ndim == 2
-        if scales is not None and not grouped:
-            kernels.check_array("put into tile order", "scales", scales, 1, np.float32, (rows,))
-        _check_groups(kind, grouped)
-        groups = -(-rows // twin_tiles.ROWS)
-        masks = np.empty((groups, twin_tiles.words_of(cols)), np.uint64)
-        starts = np.empty(groups + 1, np.int64)
-        permuted = np.empty(values.shape, values.dtype)
-        sums = np.empty(rows, np.float32 if grouped else np.int32) if _is_whole(kind) else None
-        kernels.retile(values, kind, bitmap, offsets, cols, masks, starts, permuted, sums,
-                       scales if grouped else None)
+        order = _order(values, kind, bitmap, offsets, scales, cols)
+        kernels.retile(*order)
+        return cls._of_order(order, scales)
+
+    @classmethod
+    def all_from_rows(cls, matrices: Sequence[tuple[Array, str, Array, Array, Array | None, int]],
+                      *, mapped: bool = False) -> list[Tiles | int]:
+        """The same for several, all in one call that lets other threads of Python run.
+
+        Parameters
+        ----------
+        matrices
+            The arguments of ``from_rows``; their offsets are written.
+        mapped
+            As for ``compiled.retile_all``.
+
+        Returns
+        -------
+        list
+            Where a matrix does not fit itself a code for ``kernels.raise_on``.
+        """
+        orders = [_order(*matrix) for matrix in matrices]
+        codes = compiled.retile_all(orders, mapped=mapped)
+        return [code or cls._of_order(order, matrix[4])
+                for code, order, matrix in zip(codes, orders, matrices, strict=True)]
+
+    @classmethod
+    def _of_order(cls, order: tuple[Any, ...], scales: Array | None) -> Tiles:
+        _, kind, bitmap, _, cols, masks, starts, permuted, sums, grouped = order
         if kind == "int4":
-            starts, permuted = kernels.halve(masks, groups, masks.shape[1], starts, permuted)
-        if scales is not None and grouped:
-            scales = twin_tiles.tiled_scales(scales)
-        return cls(kind, (rows, cols), masks, starts, permuted, scales, sums)
+            groups, words = masks.shape
+            starts, permuted = kernels.halve(masks, groups, words, starts, permuted)
+        if grouped is not None:
+            scales = twin_tiles.tiled_scales(grouped)
+        return cls(kind, (bitmap.shape[0], cols), masks, starts, permuted, scales, sums)
 
     @classmethod
     def from_dense(cls, weight: Array, kind: str, scales: Array | None = None) -> Tiles:
@@ -194,6 +210,26 @@ class Tiles:
         if code is not None:
             kernels.raise_on(code, "multiply")
         return code is not None
+
+
+def _order(values: Array, kind: str, bitmap: Array, offsets: Array, scales: Array | None, cols: int
+           ) -> tuple[Any, ...]:
+    """The arguments of ``kernels.retile``, with room for what it makes."""
+    if kind not in kernels.KINDS:
+        raise InputError("put into tile order", found=f"kind {kind!r}",
+                         expected="one of " + ", ".join(kernels.KINDS))
+    rows = bitmap.shape[0]
+    grouped = scales is not None and scales.ndim == 2
+    if scales is not None and not grouped:
+        kernels.check_array("put into tile order", "scales", scales, 1, np.float32, (rows,))
+    _check_groups(kind, grouped)
+    groups = -(-rows // twin_tiles.ROWS)
+    masks = np.empty((groups, twin_tiles.words_of(cols)), np.uint64)
+    starts = np.empty(groups + 1, np.int64)
+    permuted = np.empty(values.shape, values.dtype)
+    sums = np.empty(rows, np.float32 if grouped else np.int32) if _is_whole(kind) else None
+    return (values, kind, bitmap, offsets, cols, masks, starts, permuted, sums,
+            scales if grouped else None)
 
 
 def _is_whole(kind: str) -> bool:

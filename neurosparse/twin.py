@@ -66,6 +66,14 @@ def expand_float(
         out *= scales[first:last, None]
 
 
+def to_half(floats: Floats) -> NDArray[np.uint16]:
+    """bfloat16 patterns, rounded to nearest even; NaN stays one."""
+    bits = floats.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    nan = bits >> np.uint32(16) | np.uint32(64)
+    return np.where(np.isnan(floats), nan, rounded).astype(np.uint16)
+
+
 def spread_scales(scales: Array, cols: int) -> Floats:
     """Scale of every entry, array of shape (rows, cols), of bfloat16 patterns (rows, groups)."""
     group = group_of(cols, scales.shape[1])

@@ -9,6 +9,7 @@ import numpy as np
 
 import neurosparse
 from neurosparse import kernels
+from neurosparse.compiled import compiled_decoder
 from neurosparse.tiles import Tiles
 from peers.llama import CHECKED, EPSILON, POSITIONS, VOCABULARY, ends, rotations, tokens
 from peers.talk import Case, copies_note, options, private_output, repeats, serve
@@ -34,7 +35,7 @@ class Model:
                  "head_width": STEP, "inner": shape.inner, "positions": POSITIONS,
                  "eps": EPSILON, "scale": STEP**-0.5, "cap": 0.0, "activation": 0, "halves": True}
         self.head = Tiles.from_dense(raw(head, "bf16"), "bf16")
-        self.compiled = kernels.compiled_decoder(sizes, self.layers, self.head, ones)
+        self.compiled = compiled_decoder(sizes, self.layers, self.head, ones)
         self.logits = np.empty(VOCABULARY, np.float32)
 
     def step(self, position: int, token: int) -> None:

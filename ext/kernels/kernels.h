@@ -111,6 +111,9 @@ typedef int ns_pack_values_fn(const uint8_t *weight, int item, const ns_matrix *
 typedef int ns_expand_fn(const ns_matrix *m, int item, uint8_t *out, int64_t first, int64_t last);
 /* The same into float32, scaled by row or group where the matrix has scales. */
 typedef int ns_expand_float_fn(const ns_matrix *m, float *out, int64_t first, int64_t last);
+/* The same rounded to bfloat16; `row` has room for one. */
+typedef int ns_expand_half_fn(const ns_matrix *m, float *row, uint16_t *out, int64_t first,
+                              int64_t last);
 /* The run-time order of a matrix, "tiles": 16 rows by 4 columns a word, so that an expanded register
  * has one row in each of its sixteen 32-bit lanes and x is one broadcast, with no sums across lanes.
  * A lane holds I = 4 / size neighbouring columns (fp16: I = 1, its lanes are halves), and the items
@@ -283,6 +286,7 @@ typedef struct {
     ns_pack_values_fn *pack_values;
     ns_expand_fn *expand;
     ns_expand_float_fn *expand_float;
+    ns_expand_half_fn *expand_half;
     ns_tile_prepare_fn *tile_prepare;
     ns_tile_matvec_fn *tile_matvec;
     ns_tile_pairs_fn *tile_pairs;    /* NULL where there is no tile_matmul */

@@ -10,6 +10,7 @@ ns_count_rows_fn NS_NAME(count_rows);
 ns_pack_values_fn NS_NAME(pack_values);
 ns_expand_fn NS_NAME(expand);
 ns_expand_float_fn NS_NAME(expand_float);
+ns_expand_half_fn NS_NAME(expand_half);
 ns_tile_prepare_fn NS_NAME(tile_prepare);
 ns_tile_matvec_fn NS_NAME(tile_matvec);
 #if NS_ISA == 3
@@ -38,6 +39,7 @@ const ns_table NS_NAME(table) = {
     .pack_values = NS_NAME(pack_values),
     .expand = NS_NAME(expand),
     .expand_float = NS_NAME(expand_float),
+    .expand_half = NS_NAME(expand_half),
     .tile_prepare = NS_NAME(tile_prepare),
     .tile_matvec = NS_NAME(tile_matvec),
 #if NS_ISA == 3

@@ -153,6 +153,23 @@ static void check_tiles(const ns_matrix *m, int64_t count, int item, const sampl
     uint16_t *scales = tiled_scales(m, groups);
     CHECK(ns_retile(m, count, masks, offsets, values, m->kind == NS_INT8 ? sums : NULL,
                     m->group ? totals : NULL) == NS_OK);
+    int64_t *counted = malloc((size_t)(m->rows + 1) * sizeof *counted);
+    uint8_t *again = malloc((size_t)(count * item));
+    ns_order orders[2] = {{.code = NS_ERROR_SIZE}, /* left alone: nothing it points to is there */
+                          {.m = *m, .value_count = count, .counted = counted, .masks = masks,
+                           .offsets = offsets, .values = again,
+                           .sums = m->kind == NS_INT8 ? sums : NULL,
+                           .totals = m->group ? totals : NULL}};
+    orders[1].m.offsets = counted;
+    ns_retile_all(orders, 2);
+    CHECK(orders[0].code == NS_ERROR_SIZE && orders[1].code == NS_OK);
+    CHECK(memcmp(counted, m->offsets, (size_t)(m->rows + 1) * sizeof *counted) == 0);
+    CHECK(memcmp(again, values, (size_t)(m->offsets[m->rows] * item)) == 0);
+    orders[1].value_count = counted[m->rows];
+    ns_retile_all(orders + 1, 1);
+    CHECK(orders[1].code == NS_ERROR_OFFSETS);
+    free(counted);
+    free(again);
     if (m->kind == NS_INT4) {
         int64_t *halved = malloc((size_t)(groups + 1) * sizeof *halved);
         CHECK(ns_halved_offsets(masks, groups, words, halved) == NS_OK);
@@ -227,6 +244,10 @@ static void check_kind(const sample *s, int kind, int64_t group) {
     for (int64_t i = nnz * item; i < count * item; i++) CHECK(values[i] == 0);
     CHECK(ns_expand(&m, item, count, back, 0, s->rows) == NS_OK);
     CHECK(ns_expand_float(&m, count, floats, 0, s->rows) == NS_OK);
+    uint16_t *halves = malloc((size_t)(cells + 1) * sizeof *halves);
+    CHECK(ns_expand_half(&m, count, halves, 0, s->rows) == NS_OK);
+    for (int64_t i = 0; i < cells; i++) CHECK(halves[i] == ns_to_half(floats[i]));
+    free(halves);
     for (int64_t i = 0; i < cells; i++) {
         const uint8_t *expected = s->mask[i] ? weight + i * item : zero;
         float value = s->mask[i] ? entry(s, kind, i) * scale_at(&m, i / s->cols, i % s->cols) : 0;

@@ -41,6 +41,21 @@ static void several_callers(void) {
     for (int i = 0; i < 4; i++) CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
+static void only_mine(void *context, int64_t first, int64_t last) {
+    (void)first;
+    (void)last;
+    CHECK(pthread_equal(*(pthread_t *)context, pthread_self()));
+}
+
+static void alone(void) {
+    pthread_t me = pthread_self();
+    ns_work_alone(1);
+    for (int round = 0; round < 100; round++) ns_parallel(COUNT, 1, only_mine, &me);
+    each_index_once(COUNT, 7);
+    ns_work_alone(0);
+    each_index_once(COUNT, 7);
+}
+
 static void nested(void *context, int64_t first, int64_t last) {
     (void)context;
     for (int64_t i = first; i < last; i++) each_index_once(100, 9);
@@ -67,6 +82,7 @@ int main(void) {
         many_sizes();
     }
     several_callers();
+    alone();
     ns_parallel(20, 1, nested, NULL);
     after_fork();
     after_fork();

@@ -51,7 +51,9 @@ def open_model(name: str, *, dtype: str = "float32", device: str = "cpu", stream
         source = loaded.source
         return Opened(loaded.model, loaded.tokenizer, name, source.description, source.bytes, False)
     find_device(f"load {name}", device)
-    model = sparse.load(name, dtype=dtype, device=device)
+    tokenizers: list[Any] = []
+    model = sparse.load(name, dtype=dtype, device=device,
+                        meanwhile=lambda: tokenizers.append(load_tokenizer(name)))
     weights = sum(size_of(file) for file in Path(name).glob("*.safetensors"))
     values = model.config.quantization_config.values
-    return Opened(model, load_tokenizer(name), name, f"packed {values}", weights, True)
+    return Opened(model, tokenizers[0], name, f"packed {values}", weights, True)

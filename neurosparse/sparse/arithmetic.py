@@ -9,6 +9,7 @@ whole.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from neurosparse import kernels
+from neurosparse.errors import FormatError
 from neurosparse.sparse import on_gpu
 from neurosparse.sparse.bits import unpack_bits
 from neurosparse.sparse.groups import spread
@@ -101,11 +103,9 @@ class Rows:
             self.made[first, last] = found
         return found
 
-
     def part(self, first: int, last: int) -> tuple[Any, Any, Any, Any]:
         """Bitmap, values (int4 values one a byte), scales and offsets of rows ``first:last``."""
-        assert self.arrays is not None
-        bitmap, values, scales, offsets = self.arrays
+        bitmap, values, scales, offsets = _held(self)
         begin, whole = offsets[first], last - first == bitmap.shape[0]
         if self.kind.name == "int4":
             values = kernels.widen(values, int(begin), int(offsets[last]))
@@ -117,10 +117,87 @@ class Rows:
         return bitmap, values, scales, offsets
 
 
+def _held(rows: Rows) -> tuple[Any, Any, Any, Any]:
+    assert rows.arrays is not None
+    return rows.arrays
+
+
 def row_offsets(bitmap: torch.Tensor) -> torch.Tensor:
     """Where every row's values begin, int64 tensor of shape (rows + 1,) on the bitmap's device."""
     offsets = kernels.row_offsets(bitmap.detach().cpu().contiguous().numpy())
     return torch.from_numpy(offsets).to(bitmap.device)
+
+
+def all_in_order(matrices: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, int]],
+                 *, mapped: bool = False) -> list[Rows]:
+    """Whole matrices on the CPU, counted, checked and put into tile order.
+
+    All but int4 values are one call, which lets other threads of Python run.
+
+    Parameters
+    ----------
+    matrices
+        Bitmap, values, scales and columns of each.
+    mapped
+        As for ``compiled.retile_all``.
+
+    Raises
+    ------
+    FormatError
+        As ``check_bits`` and ``check_values``.
+    """
+    made, singly = [], kernels.level() == "twin"
+    for bitmap, values, scales, cols in matrices:
+        check_bits(bitmap, cols)
+        if singly or kind_of(values).name == "int4":  # how many there are must be known first
+            offsets = row_offsets(bitmap)
+            check_values(values, int(offsets[-1]))
+            made.append(Rows.of(bitmap, values, scales, offsets, cols))
+            made[-1].tiles(0, len(bitmap))
+        else:
+            offsets = torch.empty(len(bitmap) + 1, dtype=torch.int64)
+            made.append(Rows.of(bitmap, values, scales, offsets, cols))
+    rest = [rows for rows in made if not rows.made]
+    parts = [(values, rows.kind.name, bitmap, offsets, scales, rows.cols)
+             for rows in rest for bitmap, values, scales, offsets in [_held(rows)]]
+    made_of = Tiles.all_from_rows(parts, mapped=mapped)
+    for rows, tiles in zip(rest, made_of, strict=True):
+        if not isinstance(tiles, Tiles):
+            rows.offsets.copy_(row_offsets(rows.bitmap))
+        check_values(rows.values, int(rows.offsets[-1]))
+        if not isinstance(tiles, Tiles):
+            kernels.raise_on(tiles, "put into tile order")
+        else:
+            rows.made[0, len(rows.bitmap)] = tiles
+    return made
+
+
+def check_values(values: torch.Tensor, nnz: int) -> None:
+    """Refuse values that are not as many as the set bits.
+
+    Raises
+    ------
+    FormatError
+        As it says.
+    """
+    length = kind_of(values).length(nnz)
+    if values.shape != (length,):
+        raise FormatError("hold packed rows", found=f"values {tuple(values.shape)}",
+                          expected=f"({length},) for {nnz} set bits")
+
+
+def check_bits(bitmap: torch.Tensor, cols: int) -> None:
+    """Refuse bits after the last column, which the kernels would take for values.
+
+    Raises
+    ------
+    FormatError
+        As it says.
+    """
+    after = bitmap[:, cols // 8 :] if cols % 64 else bitmap[:, :0]
+    if after.shape[1] and bool((after[:, 0] >> cols % 8).any() or after[:, 1:].any()):
+        raise FormatError("hold packed rows", found="bits after the last column",
+                          expected=f"none in a matrix of {cols} columns")
 
 
 def multiply(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor:
@@ -233,8 +310,10 @@ def tile(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tensor:
     if rows.kind.name == "int4":
         bitmap, values, scales, offsets = rows.part(first, last)
         first, last = 0, last - first
-    dense = kernels.expand_float(values, rows.kind.name, bitmap, offsets, scales, cols, first, last)
-    return torch.from_numpy(dense).to(dtype)
+    parts = (values, rows.kind.name, bitmap, offsets, scales, cols, first, last)
+    if dtype == torch.bfloat16:
+        return torch.from_numpy(kernels.expand_half(*parts)).view(dtype)
+    return torch.from_numpy(kernels.expand_float(*parts)).to(dtype)
 
 
 def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int

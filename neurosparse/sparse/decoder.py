@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from neurosparse import kernels
+from neurosparse.compiled import compiled_decoder
 from neurosparse.errors import InputError, ModelError
 from neurosparse.sparse.family import Family, read_family
 from neurosparse.sparse.linear import SparseLinear
@@ -74,7 +75,7 @@ class Decoder:
         self._embed = model.get_input_embeddings()
         self._layers = self._arrays(self._family)
         self._head = head_tiles(self._family.head, self.halves, head)
-        self._compiled = kernels.compiled_decoder(
+        self._compiled = compiled_decoder(
             self._sizes(self._family), self._layers, self._head,
             self._family.last_norm.numpy())
         self._logits = np.empty(self._head.shape[0], np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,18 @@ def read_headers(files: Iterable[str | Path]) -> dict[str, Entry]:
     return entries
 
 
-def check_hashes(files: Iterable[str | Path], expected: dict[str, str]) -> None:
+def check_hashes(files: Iterable[str | Path], expected: dict[str, str],
+                 digest: Callable[[Path], str] = sha256) -> None:
     """Compare files with the hashes of a configuration.
+
+    Parameters
+    ----------
+    files
+        Paths.
+    expected
+        Hex SHA-256 by file name.
+    digest
+        What computes it.
 
     Raises
     ------
@@ -66,7 +76,7 @@ def check_hashes(files: Iterable[str | Path], expected: dict[str, str]) -> None:
         if known is None:
             raise FormatError(f"read {file}", found="no hash of this file in config.json",
                               expected=f"one of {sorted(expected)}")
-        found = sha256(file)
+        found = digest(file)
         if found != known:
             raise FormatError(f"read {file}", found=f"SHA-256 {found[:16]}...",
                               expected=f"{known[:16]}...",

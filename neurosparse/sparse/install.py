@@ -40,8 +40,8 @@ def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | 
         Columns that share a scale, as it promises.
 
     read
-        Gives a tensor of the files by its name, on the CPU; by default the new buffers are on the
-        meta device.
+        Gives a tensor of the files by its name, on the CPU; the offsets of linears are then not
+        counted yet (``ordering``). By default the new buffers are on the meta device.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def install(model: Any, entries: Mapping[str, Entry], values: str, group: int | 
         rows, cols, turned = _linear_shape(linear)
         packed = _matrix(entries, stored, (rows, cols), values, group, read)
         bias = linear._parameters.get("bias")
-        made.append(SparseLinear(packed, bias, transposed=turned))
+        made.append(SparseLinear(packed, bias, transposed=turned, counted=read is None))
         _replace(model, name, made[-1])
     for path, found in parts.items():
         if set(found) != set(PARTS):

@@ -35,6 +35,8 @@ class SparseLinear(PackedRows):
         Becomes a parameter; a parameter is taken as it is.
     transposed
         The dense module that this one stands for keeps its weight as (in, out).
+    counted
+        As for ``PackedRows``.
 
     Raises
     ------
@@ -43,8 +45,8 @@ class SparseLinear(PackedRows):
     """
 
     def __init__(self, packed: PackedMatrix, bias: torch.Tensor | None = None, *,
-                 transposed: bool = False) -> None:
-        super().__init__(packed)
+                 transposed: bool = False, counted: bool = True) -> None:
+        super().__init__(packed, counted=counted)
         self.transposed = transposed
         self.out_features, self.in_features = packed.shape
         if bias is not None and bias.shape != (self.out_features,):

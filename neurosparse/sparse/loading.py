@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def register() -> None:
 
 
 def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
-         device: str | torch.device = "cpu") -> Any:
+         device: str | torch.device = "cpu", meanwhile: Callable[[], object] = lambda: None) -> Any:
     """Load a packed model; the dense model never exists in memory.
 
     Parameters
@@ -64,6 +64,9 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
         they are stored.
     device
         Where the model goes.
+    meanwhile
+        Work of the caller, called once while threads still check hashes and put matrices into the
+        order of the kernels: reading the tokenizer, say.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
         with tempfile.TemporaryDirectory(prefix="neurosparse-") as beside:
             convert_bitmask(source, Path(beside) / "packed")
             # What is mapped stays readable without its name.
-            model = load(Path(beside) / "packed", dtype=dtype, device=device)
+            model = load(Path(beside) / "packed", dtype=dtype, device=device, meanwhile=meanwhile)
         model.config._name_or_path = model.name_or_path = str(source)
         return model
     description = read_description(source)
@@ -101,13 +104,14 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
         model_class = _model_class(source)
         if target.type == "cpu" and _reads_alone(source, model_class):
             model, found = read_model(source, files, model_class, dtype=name,
-                                      hashes=description.get("sha256"))
+                                      hashes=description.get("sha256"), meanwhile=meanwhile)
         else:
             model, found = model_class.from_pretrained(
                 source, dtype=name, local_files_only=True, use_safetensors=True,
                 output_loading_info=True, ignore_mismatched_sizes=True,
                 device_map=None if target.type == "cpu" else {"": target},
             )
+            meanwhile()
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if found[what]:
             first = sorted(map(str, found[what]))[0]

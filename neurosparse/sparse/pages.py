@@ -47,12 +47,17 @@ class Forgetting:
         self._waiting = 0
         self._lock = Lock()
 
-    def add(self, tensor: torch.Tensor) -> None:
-        """The pages of a tensor are needed no more."""
+    def knows(self, tensor: torch.Tensor) -> bool:
+        """Whether all of a tensor is in one of the files."""
         begin = tensor.data_ptr()
         end = begin + tensor.nbytes
-        if not any(low <= begin and end <= high for low, high in self._ranges):
+        return any(low <= begin and end <= high for low, high in self._ranges)
+
+    def add(self, tensor: torch.Tensor) -> None:
+        """The pages of a tensor are needed no more."""
+        if not self.knows(tensor):
             return
+        begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
         with self._lock:
             self._spans.append((begin, end))
             self._waiting += end - begin

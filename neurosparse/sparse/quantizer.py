@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -14,6 +12,7 @@ from neurosparse.errors import FormatError
 from neurosparse.sparse.description import METHOD, check_description, check_names
 from neurosparse.sparse.headers import check_hashes, read_headers
 from neurosparse.sparse.install import install, packed_names
+from neurosparse.sparse.ordering import Ordering
 from neurosparse.sparse.pages import Forgetting
 from neurosparse.sparse.reading import files_handed
 from neurosparse.sparse.round_vocabulary import (
@@ -61,8 +60,9 @@ class NeurosparseQuantizer(HfQuantizer):
     replaced; transformers then reads tensor by tensor (maps the file, where the device is the
     CPU); at the end the row offsets are derived, and on the CPU every linear is put into tile
     order, one after the other, while the pages of its rows go back to the file. Where
-    ``sparse.load`` hands over the files (``reading``), packed modules are made of them at once, and
-    hidden until that end, so that transformers reads the rest alone.
+    ``sparse.load`` hands over the files (``reading``), packed modules are made of them at once, put
+    into order by a thread (``ordering``) and hidden until that end, so that transformers reads the
+    rest alone.
     """
 
     quantization_config: NeurosparseConfig
@@ -86,40 +86,30 @@ class NeurosparseQuantizer(HfQuantizer):
         apply_widths(model)
         self._modules = install(model, entries, config.values, config.group,
                                 None if held is None else held.tensor)
+        stored = None if config.vocabulary is None else install_vocabulary(model, entries)
         if held is not None:
-            for module in self._modules:
-                module.hide()
-        if config.vocabulary is not None:
-            install_vocabulary(model, entries)
+            self._ordering = Ordering(self._modules, held, stored)
         config.sha256 = None
         self._files = files
 
     def _process_model_after_weight_loading(self, model: Any, **kwargs: Any) -> Any:
-        held, forgetting = files_handed(), Forgetting(self._files)
-        waiting, self._modules = deque(self._modules), []
-        if self.quantization_config.vocabulary is not None:
+        held, modules, self._modules = files_handed(), self._modules, []
+        rounded = self.quantization_config.vocabulary is not None
+        if rounded:
             tie_vocabulary(model)
-
-        def settle(aside: bool) -> None:
-            """Everything into tile order, from either end."""
-            if aside or held is None:
-                prepare_vocabulary(model)
-            while waiting:
-                with suppress(IndexError):  # the other one took the last
-                    module = waiting.pop() if aside else waiting.popleft()
-                    if held is None:
-                        module.refresh()
-                    else:
-                        module.show()
-                    if module.prepare():  # nothing has been changed yet: the file has these bytes
-                        forgetting.add(module.bitmap)
-                        forgetting.add(module.values)
-
-        other = None if held is None else held.beside(lambda: settle(True))
-        settle(False)
-        if other is not None:
-            other.result()
-        if self.quantization_config.vocabulary is not None:
+        if held is not None:
+            held.meanwhile()
+            self._ordering.finish(model.get_output_embeddings())
+            del self._ordering  # the quantizer stays with the model
+            return model
+        forgetting = Forgetting(self._files)
+        prepare_vocabulary(model)
+        for module in modules:
+            module.refresh()
+            if module.prepare():  # nothing has been changed yet: the file has these bytes
+                forgetting.add(module.bitmap)
+                forgetting.add(module.values)
+        if rounded:
             forgetting.add(model.get_input_embeddings().weight)
         forgetting.flush()
         return model

@@ -5,20 +5,22 @@ millisecond each, and first compiles the renaming rules of all its families. The
 file are the model's own, and most of its tensors are parts of packed matrices. ``read_model`` does
 the same steps without rules: it hands the files to the quantizer (``files_handed``), which makes
 the packed modules of them, and gives transformers what is not packed. Hashes are computed beside
-all that, in a thread.
+all that, in a thread; others put matrices into the order of the kernels.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import mmap
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -26,12 +28,17 @@ from neurosparse.errors import FormatError
 from neurosparse.models.streaming import build_empty
 from neurosparse.sparse.headers import Entry, check_hashes, read_headers
 
+# One hashes, one puts matrices into order, one the vocabulary.
+_THREADS = 3
+# Bytes that are hashed at a time, a multiple of any page.
+_PIECE = 16 << 20
 _PARTS = ("bitmap", "values", "scales")
+Made = TypeVar("Made")
 _STEPS = ("get_init_context", "_get_dtype_plan", "_finalize_model_loading", "set_use_kernels")
 
 
 class PackedFiles:
-    """The weights of a folder, mapped while a model is made of them, and a thread beside it.
+    """The weights of a folder, mapped while a model is made of them, and threads beside it.
 
     Parameters
     ----------
@@ -39,6 +46,8 @@ class PackedFiles:
         Of safetensors.
     hashes
         SHA-256 of every file by its name; None where nobody knows.
+    meanwhile
+        Called once, while the threads have something to do.
 
     Raises
     ------
@@ -46,15 +55,16 @@ class PackedFiles:
         A header that is truncated or wrong.
     """
 
-    def __init__(self, files: Sequence[Path], hashes: dict[str, str] | None) -> None:
-        self.files = list(files)
+    def __init__(self, files: Sequence[Path], hashes: dict[str, str] | None,
+                 meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.files, self.meanwhile = list(files), meanwhile
         self._stack, self._hashing = ExitStack(), None
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = ThreadPoolExecutor(_THREADS)
         self._stack.callback(self._pool.shutdown)
-        if hashes is not None:
-            self._hashing = self._pool.submit(check_hashes, self.files, hashes)
         self.entries: dict[str, Entry] = {}
-        self._mapped: dict[Path, mmap.mmap] = {}
+        self._mapped = {file: mapped for file in self.files if (mapped := _map(file)) is not None}
+        if hashes is not None:
+            self._hashing = self._pool.submit(check_hashes, self.files, hashes, self._digest)
 
     def __enter__(self) -> PackedFiles:
         return self
@@ -68,12 +78,25 @@ class PackedFiles:
             self._stack.close()
 
     def read(self) -> None:
-        """Read the headers and map the files."""
+        """Read the headers."""
         self.entries = read_headers(self.files)
-        for file in self.files:
-            with open(file, "rb") as handle:
-                # A private mapping: what is written to a tensor never reaches the file.
-                self._mapped[file] = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY)
+
+    def _digest(self, file: Path) -> str:
+        """SHA-256 of the very bytes that the tensors share.
+
+        In few pieces: between two of them the interpreter is asked for, which the main thread may
+        hold for long.
+        """
+        mapped, digest = self._mapped.get(file), hashlib.sha256()
+        size = 0 if mapped is None else len(mapped)
+        for at in range(0, size, _PIECE):
+            assert mapped is not None
+            with memoryview(mapped) as whole:
+                digest.update(whole[at : at + _PIECE])
+            if hasattr(mmap, "MADV_DONTNEED"):
+                # Or else the file is resident as a whole, beside what is made of it.
+                mapped.madvise(mmap.MADV_DONTNEED, at, min(_PIECE, size - at))
+        return digest.hexdigest()
 
     def tensor(self, name: str) -> torch.Tensor:
         """One tensor, sharing memory with the mapped file."""
@@ -91,9 +114,17 @@ class PackedFiles:
                   if name.endswith(".bitmap") for part in _PARTS}
         return {name: self.tensor(name) for name in self.entries if name not in inside}
 
-    def beside(self, work: Callable[[], object]) -> Future[object]:
-        """Do something in the thread, after the hashes."""
+    def beside(self, work: Callable[[], Made]) -> Future[Made]:
+        """Do something in a thread."""
         return self._pool.submit(work)
+
+
+def _map(file: Path) -> mmap.mmap | None:
+    """What is written to a tensor never reaches the file. None of an empty one."""
+    with open(file, "rb") as handle:
+        if os.fstat(handle.fileno()).st_size == 0:
+            return None
+        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
 _HANDED: ContextVar[PackedFiles | None] = ContextVar("packed files", default=None)
@@ -130,7 +161,8 @@ def can_read(model_class: Any) -> bool:
 
 
 def read_model(folder: Path, files: Sequence[Path], model_class: Any, *, dtype: str,
-               hashes: dict[str, str] | None) -> tuple[Any, dict[str, Any]]:
+               hashes: dict[str, str] | None, meanwhile: Callable[[], object] = lambda: None
+               ) -> tuple[Any, dict[str, Any]]:
     """A model on the CPU, and what ``from_pretrained`` says of its keys.
 
     Parameters
@@ -143,7 +175,7 @@ def read_model(folder: Path, files: Sequence[Path], model_class: Any, *, dtype: 
         Class of transformers (no Auto class).
     dtype
         As for ``sparse.load``.
-    hashes
+    hashes, meanwhile
         As in ``PackedFiles``.
 
     Raises
@@ -156,7 +188,7 @@ def read_model(folder: Path, files: Sequence[Path], model_class: Any, *, dtype: 
 
     from neurosparse.sparse.quantizer import NeurosparseConfig, NeurosparseQuantizer
 
-    with PackedFiles(files, hashes) as held:
+    with PackedFiles(files, hashes, meanwhile) as held:
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
         if not isinstance(config.model_type, str):
             raise FormatError("read config.json", found=f"model_type={config.model_type!r}",

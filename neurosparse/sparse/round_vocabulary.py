@@ -138,7 +138,7 @@ def _check_in_memory(module: nn.Module) -> None:
                          expected="rows in memory")
 
 
-def install_vocabulary(model: Any, entries: Mapping[str, Entry]) -> None:
+def install_vocabulary(model: Any, entries: Mapping[str, Entry]) -> str | None:
     """Replace embedding and head of a skeleton by rounded ones, on the meta device.
 
     Parameters
@@ -148,6 +148,12 @@ def install_vocabulary(model: Any, entries: Mapping[str, Entry]) -> None:
     entries
         Tensors of the files: ``<embedding>.weight`` in int8 and ``<embedding>.scales``, the same of
         the head where it is not tied.
+
+    Returns
+    -------
+    str or None
+        What the tensors of the head's rows begin with, its own or the embedding's; None without a
+        head.
 
     Raises
     ------
@@ -159,12 +165,16 @@ def install_vocabulary(model: Any, entries: Mapping[str, Entry]) -> None:
     embedding_name, head_name, _ = vocabulary_modules(model)
     prefix = f"{model.base_model_prefix}."
     embedding = model.get_submodule(embedding_name)
-    rows = _skeleton(entries, embedding_name, prefix, tuple(embedding.weight.shape))
+    stored, *rows = _skeleton(entries, embedding_name, prefix, tuple(embedding.weight.shape))
     put_embedding(model, *rows)
-    if head_name is not None:
-        shape = tuple(model.get_submodule(head_name).weight.shape)
-        own = f"{head_name}.scales" in entries
-        put_head(model, *(_skeleton(entries, head_name, prefix, shape) if own else rows), own=own)
+    if head_name is None:
+        return None
+    shape = tuple(model.get_submodule(head_name).weight.shape)
+    own = f"{head_name}.scales" in entries
+    if own:
+        stored, *rows = _skeleton(entries, head_name, prefix, shape)
+    put_head(model, *rows, own=own)
+    return stored
 
 
 def tie_vocabulary(model: Any) -> None:
@@ -199,15 +209,16 @@ def put_head(model: Any, weight: Tensor, scales: Tensor, *, own: bool) -> None:
 
 
 def _skeleton(entries: Mapping[str, Entry], name: str, prefix: str, shape: tuple[int, ...]
-              ) -> tuple[Tensor, Tensor]:
-    """A model and its file may differ by the base model's prefix."""
+              ) -> tuple[str, Tensor, Tensor]:
+    """A model and its file may differ by the base model's prefix: the file's name comes first."""
     told = (name, name.removeprefix(prefix), prefix + name)
+    stored = next((one for one in told if f"{one}.weight" in entries), name)
     parts = (("weight", torch.int8, shape), ("scales", torch.float32, shape[:1]))
     made = []
     for part, dtype, wanted in parts:
-        found = [entries[f"{one}.{part}"] for one in told if f"{one}.{part}" in entries]
-        if not found or found[0].dtype != dtype or found[0].shape != wanted:
-            raise FormatError("load", found=f"{name}.{part}: {found[0] if found else 'missing'}",
+        found = entries.get(f"{stored}.{part}")
+        if found is None or found.dtype != dtype or found.shape != wanted:
+            raise FormatError("load", found=f"{name}.{part}: {found or 'missing'}",
                               expected=f"{dtype} of shape {wanted}")
         made.append(torch.empty(wanted, dtype=dtype, device="meta"))
-    return made[0], made[1]
+    return stored, made[0], made[1]

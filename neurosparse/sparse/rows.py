@@ -9,9 +9,15 @@ import torch
 from torch import nn
 
 from neurosparse import kernels
-from neurosparse.errors import FormatError, InputError
+from neurosparse.errors import InputError
 from neurosparse.layout import bitmap_bytes
-from neurosparse.sparse.arithmetic import Rows, row_offsets, version_of
+from neurosparse.sparse.arithmetic import (
+    Rows,
+    check_bits,
+    check_values,
+    row_offsets,
+    version_of,
+)
 from neurosparse.sparse.kinds import kind_of
 from neurosparse.sparse.matrix import PackedMatrix, unpack
 
@@ -32,6 +38,8 @@ class PackedRows(nn.Module):
         ``refresh``-ed.
     parts
         Matrices below one another that are multiplied one by one.
+    counted
+        The offsets are derived and checked here; else by the caller, with ``refresh``.
     """
 
     bitmap: torch.Tensor
@@ -39,7 +47,7 @@ class PackedRows(nn.Module):
     scales: torch.Tensor | None
     offsets: torch.Tensor
 
-    def __init__(self, packed: PackedMatrix, *, parts: int = 1) -> None:
+    def __init__(self, packed: PackedMatrix, *, parts: int = 1, counted: bool = True) -> None:
         super().__init__()
         self.parts = parts
         rows, cols = packed.shape
@@ -54,7 +62,8 @@ class PackedRows(nn.Module):
         self.register_buffer("scales", packed.scales)
         offsets = torch.empty(rows + 1, dtype=torch.int64, device=packed.bitmap.device)
         self.register_buffer("offsets", offsets, persistent=False)
-        self.refresh()
+        if counted:
+            self.refresh()
 
     def refresh(self) -> None:
         """Derive the offsets anew, after the bitmap and the values were filled.
@@ -69,25 +78,28 @@ class PackedRows(nn.Module):
         if self.bitmap.is_meta:
             return
         self.offsets = row_offsets(self.bitmap)
-        length = kind_of(self.values).length(self.nnz)
-        if self.values.shape != (length,):
-            raise FormatError("hold packed rows", found=f"values {tuple(self.values.shape)}",
-                              expected=f"({length},) for {self.nnz} set bits")
-        after = self.bitmap[:, self.cols // 8 :] if self.cols % 64 else self.bitmap[:, :0]
-        if after.shape[1] and bool((after[:, 0] >> self.cols % 8).any() or after[:, 1:].any()):
-            raise FormatError("hold packed rows", found="bits after the last column",
-                              expected=f"none in a matrix of {self.cols} columns")
+        check_values(self.values, self.nnz)
+        check_bits(self.bitmap, self.cols)
 
-    def hide(self) -> None:
-        """Have no buffers until ``show``: nobody then looks for them, loads or initialises them."""
+    def hide(self) -> dict[str, Any]:
+        """Have no buffers until ``show``: nobody then looks for them, loads or initialises them.
+
+        Returns
+        -------
+        dict
+            The buffers; entries that are replaced are those that ``show`` brings.
+        """
         names = ("bitmap", "values", "scales", "offsets")
         self._hidden = {name: self._buffers[name] for name in names}
         self._buffers |= dict.fromkeys(names)
+        return self._hidden
 
-    def show(self) -> None:
-        """Have them again."""
+    def show(self, views: Rows | None = None) -> None:
+        """Have them again; ``views`` of these very buffers, where there are some already."""
         self._buffers |= self._hidden
         del self._hidden
+        if views is not None:
+            self._views, self._version = views, version_of(views.values)
 
     @property
     def nnz(self) -> int:

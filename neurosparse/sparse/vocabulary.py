@@ -119,6 +119,11 @@ class RoundedHead(_RoundedRows):
         """The rows in tile order, made once."""
         return _tiles_of(self.weight, self.scales)
 
+    def adopt(self, tiles: Tiles, of: Tensor) -> None:
+        """Take what was made of the rows ``of`` before they came here; of others, do nothing."""
+        if self.weight.data_ptr() == of.data_ptr() and self.weight.shape == of.shape:
+            _MADE[self.weight] = ((of.data_ptr(), version_of(self.weight)), tiles)
+
     def forward(self, x: Tensor) -> Tensor:
         """``x`` (..., cols) to (..., rows), x.dtype."""
         flat = x.reshape(-1, self.in_features)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import Case, cases, make_case
 
 from neurosparse import kernels
+from neurosparse.compiled import working_alone
+from neurosparse.errors import InputError
+from neurosparse.tiles import Tiles
 
 pytestmark = pytest.mark.usefixtures("level")
 
@@ -83,6 +87,85 @@ def test_expand_float_is_exact(case: Case, data: st.DataObject) -> None:
         values, case.kind, bitmap, offsets, case.scales, case.cols, first, last
     )
     assert np.array_equal(floats, case.floats[first:last])
+
+
+@settings(max_examples=80, deadline=None)
+@given(cases(), st.data())
+def test_expand_half_is_expand_float_rounded_to_nearest_even(case: Case, data: st.DataObject
+                                                             ) -> None:
+    values, bitmap, offsets = case.packed()
+    first = data.draw(st.integers(0, case.rows))
+    last = data.draw(st.integers(first, case.rows))
+    halves = kernels.expand_half(
+        values, case.kind, bitmap, offsets, case.scales, case.cols, first, last
+    )
+    exact = np.ascontiguousarray(case.floats[first:last])
+    wanted = torch.from_numpy(exact).to(torch.bfloat16)
+    assert halves.dtype == np.uint16 and halves.shape == exact.shape
+    assert torch.equal(torch.from_numpy(halves).view(torch.bfloat16), wanted)
+
+
+def test_expand_half_rounds_ties_and_keeps_what_is_not_a_number() -> None:
+    """All upper halves of a float32, just below a tie, at it and above it."""
+    upper = np.arange(65536, dtype=np.uint32) << np.uint32(16)
+    for lower in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF):
+        raw = (upper | np.uint32(lower)).view(np.float32).reshape(256, 256)
+        case = Case("fp32", np.ones(raw.shape, np.bool_), raw, None)
+        halves = kernels.expand_half(case.packed()[0], "fp32", *case.packed()[1:], None, 256, 0,
+                                     256)
+        found = torch.from_numpy(halves).view(torch.bfloat16)
+        wanted = torch.from_numpy(raw).to(torch.bfloat16)
+        there = ~wanted.isnan()
+        assert torch.equal(found[there], wanted[there])
+        assert bool(found[~there].isnan().all())
+
+
+def test_expand_half_refuses_as_expand_float() -> None:
+    case = make_case("int8", 20, 70, 0.5, seed=0)
+    values, bitmap, offsets = case.packed()
+    for wrong in ((values[:-64], bitmap, offsets), (values, bitmap[:, :8].copy(), offsets),
+                  (values, bitmap, offsets[::-1].copy())):
+        with pytest.raises(InputError):
+            kernels.expand_half(wrong[0], "int8", *wrong[1:], case.scales, 70, 0, 20)
+    with pytest.raises(InputError, match="rows"):
+        kernels.expand_half(values, "int8", bitmap, offsets, case.scales, 70, 3, 21)
+
+
+def test_several_matrices_in_one_call_are_those_of_a_call_each() -> None:
+    some = [make_case(kind, rows, cols, density, seed=rows)
+            for kind in ("fp32", "bf16", "fp16", "int8")
+            for rows, cols, density in ((1, 1, 1.0), (37, 130, 0.4), (64, 576, 0.0))]
+    packed = [(case.packed(), case) for case in some]
+    given = [(values, case.kind, bitmap, np.full_like(offsets, -1), case.scales, case.cols)
+             for (values, bitmap, offsets), case in packed]
+    with working_alone():
+        alone = Tiles.all_from_rows(given)
+    for tiles in (alone, Tiles.all_from_rows(given)):
+        for made, one, (held, case) in zip(tiles, given, packed, strict=True):
+            wanted = case.tiles()
+            assert isinstance(made, Tiles) and np.array_equal(one[3], held[2])
+            end = int(wanted.offsets[-1])
+            assert np.array_equal(made.values[:end], wanted.values[:end])
+            for name in ("masks", "offsets", "sums"):
+                assert np.array_equal(getattr(made, name), getattr(wanted, name))
+
+
+def test_a_matrix_that_does_not_fit_itself_leaves_the_others_alone() -> None:
+    good, bad = (make_case("int8", 40, 64, 0.5, seed) for seed in (1, 2))
+    given = []
+    for case, cut in ((bad, 128), (good, 0)):
+        values, bitmap, offsets = case.packed()
+        kept = values[: len(values) - cut].copy()
+        given.append((kept, "int8", bitmap, np.empty_like(offsets), case.scales, 64))
+    if kernels.level() == "twin":
+        with pytest.raises(InputError):
+            Tiles.all_from_rows(given)
+        return
+    code, made = Tiles.all_from_rows(given)
+    assert isinstance(code, int) and isinstance(made, Tiles)
+    with pytest.raises(InputError):
+        kernels.raise_on(code, "put into tile order")
+    assert np.array_equal(made.to_dense(), good.tiles().to_dense())
 
 
 def test_expand_float_of_every_bf16_and_fp16() -> None:

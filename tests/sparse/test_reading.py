@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,10 +15,11 @@ from torch import nn
 from transformers import PreTrainedModel, core_model_loading
 
 from neurosparse.errors import FormatError
-from neurosparse.sparse import load, loading, register, save
+from neurosparse.sparse import load, loading, ordering, reading, register, save
 from neurosparse.sparse.headers import read_headers
 from neurosparse.sparse.reading import PackedFiles, can_read, files_handed
 from neurosparse.sparse.rows import PackedRows
+from neurosparse.tiles import Tiles
 
 
 def tensors(model: nn.Module) -> dict[str, Any]:
@@ -134,3 +136,65 @@ def test_tensors_of_a_file(tmp_path: Path) -> None:
             assert tensor.dtype == entry.dtype and tuple(tensor.shape) == entry.shape
             data = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
             assert raw[entry.begin : entry.begin + len(data)] == data
+
+
+def flip(file: Path, name: str) -> None:
+    """Another value, in a file that stays well-formed."""
+    at = read_headers([file])[name].begin
+    raw = bytearray(file.read_bytes())
+    raw[at] ^= 1
+    file.write_bytes(raw)
+
+
+@pytest.mark.parametrize("part", ["model.layers.0.mlp.up_proj.values", "model.norm.weight"])
+@pytest.mark.parametrize("piece", [reading._PIECE, 4096])
+def test_one_changed_bit_is_refused_before_the_model_is_handed_out(
+        part: str, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_PIECE", piece)
+    save(build("llama"), tmp_path / "packed", values="int8")
+    load(tmp_path / "packed")
+    flip(tmp_path / "packed" / "model.safetensors", part)
+    with pytest.raises(FormatError, match="SHA-256"):
+        load(tmp_path / "packed")
+    with pytest.raises(FormatError, match="SHA-256"):  # whatever the caller does meanwhile
+        load(tmp_path / "packed", meanwhile=lambda: 1 / 0)
+
+
+def test_a_slow_hash_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(build("llama"), tmp_path / "packed", values="int8")
+    flip(tmp_path / "packed" / "model.safetensors", "model.norm.weight")
+    known, ready = PackedFiles._digest, Event()
+
+    def slow(self: PackedFiles, file: Path) -> str:
+        assert ready.wait(60)
+        return known(self, file)
+
+    monkeypatch.setattr(PackedFiles, "_digest", slow)
+    with pytest.raises(FormatError, match="SHA-256"):
+        load(tmp_path / "packed", meanwhile=ready.set)
+
+
+@pytest.mark.parametrize("values", ["bf16", "int8", "int4"])
+def test_everything_is_in_order_when_a_model_is_handed_out(
+        values: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(build("llama"), tmp_path / "packed", values=values)
+    monkeypatch.setattr(ordering, "_BATCH", 1 << 12)
+    called: list[int] = []
+    model = load(tmp_path / "packed", dtype="bfloat16", meanwhile=lambda: called.append(1))
+    assert called == [1] and not hasattr(model.hf_quantizer, "_ordering")
+    tokens = torch.arange(12)[None]
+    monkeypatch.setattr(Tiles, "from_rows", lambda *_: pytest.fail("late"))
+    monkeypatch.setattr(Tiles, "from_dense", lambda *_: pytest.fail("late"))
+    found = model(tokens, logits_to_keep=1).logits
+    monkeypatch.undo()
+    wanted = type(model).from_pretrained(tmp_path / "packed", dtype="bfloat16")
+    assert torch.equal(found, wanted(tokens, logits_to_keep=1).logits)
+
+
+def test_work_beside_is_done_where_transformers_reads(tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    save(build("llama"), tmp_path / "packed")
+    monkeypatch.setattr(loading, "can_read", lambda _: False)
+    called: list[int] = []
+    load(tmp_path / "packed", meanwhile=lambda: called.append(1))
+    assert called == [1]
