@@ -161,6 +161,7 @@ save_file({"logits": found}, sys.argv[1] + "/logits.safetensors")
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_logits(tmp_path: Path) -> None:
     model = cut_model(heads="queries")
     recover(model, tokens().repeat(4, 1), rank=4, train=FAST)

@@ -84,6 +84,7 @@ def test_interrupted_and_resumed(place: Path, whole: Done) -> None:
     assert not (place / "out" / ".work").exists()
 
 
+@pytest.mark.slow
 def test_the_paper_by_one_word(place: Path) -> None:
     done = run(*_command(place, "--recipe", "losa", "--json"))
     assert done.code == 0, done.err
@@ -92,6 +93,7 @@ def test_the_paper_by_one_word(place: Path) -> None:
     assert found == ["representation", None, "error"]
 
 
+@pytest.mark.slow
 def test_stores_groups(place: Path) -> None:
     done = run(*_command(place, "--steps", "1", "--values", "int8", "--group", "32", "--json"))
     assert done.code == 0, done.err

@@ -113,6 +113,7 @@ def test_interrupted_and_resumed(place: Path, whole: Done) -> None:
     assert done.json["steps"][0]["losses"] == whole.json["steps"][0]["losses"]
 
 
+@pytest.mark.slow
 def test_a_teacher(place: Path) -> None:
     done = run(*_adapt(place, "--distill", "1", "--teacher", str(place / "model"), "--json"))
     assert done.code == 0, done.err
@@ -121,6 +122,7 @@ def test_a_teacher(place: Path) -> None:
         "steps"][0]["losses"][-1]
 
 
+@pytest.mark.slow
 def test_a_sparse_model_comes_back_packed_as_sparse(place: Path) -> None:
     """From a dense folder with zeros, and again from the packed one that this gave."""
     model = sparse_model(0.6, blocks=2)
@@ -142,6 +144,7 @@ def test_a_sparse_model_comes_back_packed_as_sparse(place: Path) -> None:
     assert len(masks[0]) == 14 and all(map(torch.equal, *masks))
 
 
+@pytest.mark.slow
 def test_a_cut_model_is_pruned_further(place: Path) -> None:
     """LoSA on a cut model: packed and uneven."""
     done = run(*_adapt(place, "--sparsity", "0.6", "--steps", "2", "--windows", "8", "--json"))
@@ -165,6 +168,7 @@ def _cut(place: Path, *more: str) -> list[str]:
             str(place / "small"), *more]
 
 
+@pytest.mark.slow
 def test_cut_and_recover_at_once_is_one_after_the_other(place: Path, whole: Done) -> None:
     own = str(place / "own.jsonl")
     before = files(place)

@@ -143,6 +143,7 @@ def test_seconds_and_damage_as_goals(place: Path, tmp_path: Path) -> None:
     assert (best["tokens"], best["sparsity"]) == (8, 0.5)  # all is allowed: the cheapest
 
 
+@pytest.mark.slow
 def test_a_plan_and_bad_input(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     plan = run(*_budget(place, out, "--flops", "0.5", "--dry-run"))

@@ -76,6 +76,7 @@ def test_an_answer_with_its_picture(place: Path, tmp_path: Path) -> None:
     assert run(*_ask(place, out, "--overwrite")).code == 0
 
 
+@pytest.mark.slow
 def test_options_reach_the_steps(place: Path, tmp_path: Path) -> None:
     done = run(*_ask(place, tmp_path / "a", "--json", "--scorer", "none", "--option", "w1",
                      "--option", "w2", "--resizer", "merge"))
@@ -100,6 +101,7 @@ def test_options_reach_the_steps(place: Path, tmp_path: Path) -> None:
     assert third.json["scorer"].startswith("asked qwen2-vl") and not third.json["guarded"]
 
 
+@pytest.mark.slow
 def test_cheap_scoring_and_a_second_wording(place: Path, tmp_path: Path,
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     def facts(*more: Any) -> dict[str, Any]:

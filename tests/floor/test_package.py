@@ -25,6 +25,7 @@ def test_deciding_and_reporting_never_load_torch() -> None:
     assert done.stdout.strip() == "False False", done.stderr
 
 
+@pytest.mark.slow
 def test_loading_a_packed_model_waits_for_no_compiler() -> None:
     done = run("import sys, neurosparse as ns; ns.sparse; before = 'numba' in sys.modules;"
                "print('neurosparse.sparse.triton_bits' in sys.modules, before,"

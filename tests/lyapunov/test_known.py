@@ -124,6 +124,7 @@ def test_row_10_linz_sprott():
     near(found, known.exponents, known.tolerance)
 
 
+@pytest.mark.slow
 def test_row_11_ikeda():
     known, found = run("ikeda")
     near(found, known.exponents, known.tolerance)

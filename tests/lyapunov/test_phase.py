@@ -75,6 +75,7 @@ def test_a_step_outside_the_stable_range_shows() -> None:
     assert (diagram.step == 0.01).all()
 
 
+@pytest.mark.slow
 def test_draws_are_paired_and_workers_do_not_matter(tmp_path: Path) -> None:
     alone = phase_diagram([0.5, 2.0], [0.0, 1.0], **SMALL)
     crowd = phase_diagram([0.5, 2.0], [0.0, 1.0], store=tmp_path / "s.h5",

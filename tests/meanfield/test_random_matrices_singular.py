@@ -48,6 +48,7 @@ def test_edges_of_a_masked_matrix() -> None:  # row 48
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.floats(0, 0.99), st.floats(0.1, 10))
+@pytest.mark.slow
 def test_masked_density_has_the_moments_of_the_entries(rows: int, columns: int, sparsity: float,
                                                        gain: float) -> None:
     low, high = masked_edges(rows, columns, sparsity=sparsity, gain=gain)

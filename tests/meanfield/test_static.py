@@ -47,6 +47,7 @@ def test_noisy_linear_map(delta):
     assert found == pytest.approx(exact, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_relu_with_noise_is_homogeneous():
     one = static_variance(0.8, "relu", noise=1.0)
     assert static_variance(0.8, "relu", noise=4.0) == pytest.approx(4 * one, rel=1e-9)

@@ -141,6 +141,7 @@ def test_hostile_names_stay_text(finished_few: Path, files: Any) -> None:
     assert tree.text.count('<script>alert("1")</script>') > 8
 
 
+@pytest.mark.slow
 def test_equal_files_give_equal_bytes_without_torch_and_pyplot(
         usual: tuple[str, Tree], finished: Path) -> None:
     script = (

@@ -75,6 +75,7 @@ def test_what_is_asked_depends_on_what_was_told_alone(name: str) -> None:
         assert name == "llm" or not np.array_equal(other.ask(5)[0], after[0][0])
 
 
+@pytest.mark.slow
 def test_killed_five_times_it_ends_with_the_same_archive(tmp_path: Path) -> None:
     whole, part = tmp_path / "whole.jsonl", tmp_path / "part.jsonl"
     cases.run(str(whole))

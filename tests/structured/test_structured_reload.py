@@ -56,6 +56,7 @@ def read(folder: Path, **options: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, **options)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_logits(tmp_path: Path) -> None:
     """Uneven models with the package; models without whole blocks in the stock class."""
     expected = {}

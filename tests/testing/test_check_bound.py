@@ -48,6 +48,7 @@ def test_a_bound_that_forgets_a_factor_is_found_and_shrunk() -> None:
     assert errors(violated.layers, violated.x)[0] > 0.9 * ball(violated.layers, violated.x)[0]
 
 
+@pytest.mark.slow
 def test_the_lemma_as_printed_is_refuted_by_a_wide_matrix() -> None:
     """ATP's Lemma 3.3 with the least of min(m, n) singular values, right only for tall ones."""
 
