@@ -3,6 +3,7 @@
 Run: make table-budgets      (hours on two cores; goes on where it was stopped)
      python benchmarks/table_budgets.py --show          prints the table from what is there
      python benchmarks/table_budgets.py --show --windows 16      of the first 16 windows alone
+     python benchmarks/table_budgets.py --show --to uniform      compared with another row
      python benchmarks/table_budgets.py --show --markdown        as docs/rules.md has it
      python benchmarks/table_budgets.py --selection --power 9 --rules "propagation + sparsegpt"
                                                         how the rule's power was chosen
@@ -176,8 +177,8 @@ def run(arguments: argparse.Namespace) -> None:
                     print(f"{key:<48} {result.value:8.2f} +- {result.stderr:.2f}", flush=True)
 
 
-def show(table: dict[str, Any], windows: int) -> None:
-    """Perplexity (mean over seeds) on the first windows, and the paired gap to ours."""
+def show(table: dict[str, Any], windows: int, to: str = "propagation") -> None:
+    """Perplexity (mean over seeds) on the first windows, and the paired gap to a row."""
     def of(name: str, rule: str, sparsity: float) -> list[Perplexity]:
         rows = [row for key, row in table.items() if key.startswith(f"{name}|{rule}|{sparsity}|")]
         return [Perplexity(np.array(row["nll"])[:windows], row["predictions"]) for row in rows]
@@ -188,14 +189,14 @@ def show(table: dict[str, Any], windows: int) -> None:
         for rule in RULES:
             cells = []
             for sparsity in SPARSITIES:
-                found, ours = of(name, rule, sparsity), of(name, "propagation", sparsity)
+                found, base = of(name, rule, sparsity), of(name, to, sparsity)
                 if not found:
                     cells.append(f"{'':24}")
                     continue
                 value = math.exp(float(np.mean([one.nll.mean() for one in found])))
                 gap = ""
-                if ours and rule != "propagation":
-                    mean, error = paired_difference(ours[0], found[0])
+                if base and rule != to:
+                    mean, error = paired_difference(base[0], found[0])
                     gap = f"({mean:+.3f} +- {error:.3f})"
                 cells.append(f"{value:8.2f} {gap:<18}")
             print(f"  {rule:<22}" + " ".join(cells))
@@ -265,6 +266,8 @@ def main() -> None:
                         help="where choices are made: 24 windows of the selection text")
     parser.add_argument("--power", type=float,
                         help="of one over the density that stays, in the rule's k")
+    parser.add_argument("--to", default="propagation", choices=list(RULES),
+                        help="the row that all are compared with")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     if arguments.selection or arguments.power is not None:
@@ -282,7 +285,7 @@ def main() -> None:
         for name in arguments.models:
             markdown(rows_in(arguments.out), name)
     else:
-        show(rows_in(arguments.out), arguments.windows)
+        show(rows_in(arguments.out), arguments.windows, arguments.to)
 
 
 if __name__ == "__main__":

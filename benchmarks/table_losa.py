@@ -4,6 +4,7 @@ Run: make table-losa         (one seed, 50 k training tokens; over an hour on tw
                              where it was stopped)
      python benchmarks/table_losa.py --full         3 seeds, 200 k tokens and a curve to 2 M
      python benchmarks/table_losa.py --show         prints the table from what is there
+     python benchmarks/table_losa.py --show --to "ours, distilled"     compared with another row
      python benchmarks/table_losa.py --quick        two rows of a few steps, to see that it runs
      python benchmarks/table_losa.py --device cuda  on a card; keep such rows in a file of their own
 
@@ -40,6 +41,7 @@ from neurosparse.measure.choice_items import choice_items
 
 SPARSITY, LENGTH, PRUNES, REPORTS, SELECTIONS = 0.7, 512, 32, 16, 24
 RATE, RATE_VALUES = 5e-3, 2e-4
+LOSA = "+ ranks by error = LoSA"
 OURS: dict[str, Any] = {"rule": "propagation", "refit": 0.3, "ranks": "damage", "steps": 1}
 DISTILLED = {"distill": 1.0}
 # What losa() is asked for, the part for TrainOptions under "train".
@@ -49,7 +51,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "uniform, LoRA merged and masked": {},
     "uniform, masked LoRA": {"rule": "uniform", "ranks": "equal"},
     "+ RMI rates": {"ranks": "equal"},
-    "+ ranks by error = LoSA": {},
+    LOSA: {},
     "LoSA, distilled": {"train": DISTILLED},
     "ours": OURS,
     "ours, distilled": {**OURS, "train": DISTILLED},
@@ -180,8 +182,8 @@ def score(bench: Bench, items: int) -> dict[str, Any]:
             "sparsity": zeros / sum(t.size for t in bench.targets)}
 
 
-def show(table: dict[str, Any]) -> None:
-    """One line a row: means over seeds, and the paired gap to LoSA of the first seed."""
+def show(table: dict[str, Any], to: str = LOSA) -> None:
+    """One line a row: means over seeds, and the paired gap to a row of the first seed."""
     def of(key: str) -> Perplexity:
         return Perplexity(np.array(table[key]["nll"]), table[key]["predictions"])
 
@@ -193,11 +195,10 @@ def show(table: dict[str, Any]) -> None:
                 continue
             value = float(np.exp(np.mean([of(key).nll.mean() for key in keys])))
             accuracy = float(np.mean([table[key]["accuracy"] for key in keys]))
-            losa_key = f"+ ranks by error = LoSA|{tokens}|0"
-            gap = ""
-            if losa_key in table and row != "+ ranks by error = LoSA":
-                mean, error = paired_difference(of(losa_key), of(keys[0]))
-                gap = f"to LoSA {mean:+.3f} +- {error:.3f}"
+            base, gap = f"{to}|{tokens}|0", ""
+            if base in table and row != to:
+                mean, error = paired_difference(of(base), of(keys[0]))
+                gap = f"to {'LoSA' if to == LOSA else to} {mean:+.3f} +- {error:.3f}"
             print(f"  {row:<34} {value:8.2f}  choice {accuracy:.3f} +- "
                   f"{table[keys[0]]['accuracy_stderr']:.3f}  zeros {table[keys[0]]['sparsity']:.4f}"
                   f"  {table[keys[0]]['seconds']:6.0f} s  {gap}")
@@ -216,6 +217,8 @@ def main() -> None:
     parser.add_argument("--selection", action="store_true", help="report on the selection text")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--to", default=LOSA, choices=list(ROWS),
+                        help="the row that all are compared with")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
@@ -229,7 +232,7 @@ def main() -> None:
     if not arguments.show:
         path.parent.mkdir(parents=True, exist_ok=True)
         run(arguments, path)
-    show(json.loads(path.read_text()))
+    show(json.loads(path.read_text()), arguments.to)
 
 
 if __name__ == "__main__":

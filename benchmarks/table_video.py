@@ -102,6 +102,17 @@ def markdown(table: Cells) -> None:
               + f" | {100 * of_videos(cells).mean():.1f} | {last} |")
 
 
+def compare(rows: Cells, to: str) -> None:
+    """Percentage points of every row above one, paired, budget by budget and over all."""
+    for name, cells in rows.items():
+        if name == to or cells.keys() != rows[to].keys():
+            continue
+        gaps = [paired({one: cells[one]}, {one: rows[to][one]}) for one in cells]
+        gaps.append(paired(cells, rows[to]))
+        print(f"{name:<44}" + "".join(f"{f'{100 * gap:+.1f} ± {100 * error:.1f}':>14}"
+                                      for gap, error in gaps))
+
+
 def show(table: Cells) -> None:
     """Accuracy by row and budget; mean; paired differences to even pooling and the best blind."""
     rows, facts = table["rows"], table["facts"]
@@ -147,6 +158,7 @@ def main() -> None:
     parser.add_argument("--figure", help="a PNG or SVG to draw the table into")
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--markdown", action="store_true", help="print it for the documentation")
+    parser.add_argument("--to", help="with --show: every row against this one, by budget")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     if arguments.validation:
@@ -162,6 +174,9 @@ def main() -> None:
                                        for budget, found in cells.items()}
                                 for name in _DRAWN if (cells := table["rows"].get(name))}, BLIND)
         figure.savefig(arguments.figure, dpi=110, facecolor="white")
+    if arguments.to:
+        compare(table["rows"], arguments.to)
+        return
     (markdown if arguments.markdown else show)(table)
 
 

@@ -104,18 +104,26 @@ def pack_values(cnp.ndarray weight, int kind, cnp.ndarray bitmap, cnp.ndarray of
     return code
 
 
+cdef int fill_rows(ns_matrix *m, cnp.ndarray values, int kind, cnp.ndarray bitmap,
+                   cnp.ndarray offsets, object scales, int64_t cols, int64_t group, int64_t first,
+                   int64_t last, cnp.ndarray out, int number):
+    """Point m at the arrays; NS_ERROR_SIZE where out has no room for the rows as such numbers."""
+    cdef int code = fill(m, values, kind, bitmap, offsets, scales, cols, group)
+    if code == NS_OK and not (is_array(out, 2, number) and fits(out, last - first, cols)):
+        return NS_ERROR_SIZE
+    return code
+
+
 def expand(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray offsets, int64_t cols,
            int64_t first, int64_t last, cnp.ndarray out):
     cdef ns_matrix m
-    cdef int code = fill(&m, values, kind, bitmap, offsets, None, cols)
-    if code == NS_OK and not (is_array(out, 2, value_type(kind)) and fits(out, last - first, cols)):
-        code = NS_ERROR_SIZE
-    if code != NS_OK:
-        return code
-    cdef uint8_t *to = bytes_of(out)
+    cdef int code = fill_rows(&m, values, kind, bitmap, offsets, None, cols, 0, first, last, out,
+                              value_type(kind))
     cdef int64_t count = cnp.PyArray_SIZE(values)
-    with nogil:
-        code = ns_expand(&m, item_size(kind), count, to, first, last)
+    cdef uint8_t *to = bytes_of(out)
+    if code == NS_OK:
+        with nogil:
+            code = ns_expand(&m, item_size(kind), count, to, first, last)
     return code
 
 
@@ -123,15 +131,13 @@ def expand_float(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray o
                  object scales, int64_t cols, int64_t group, int64_t first, int64_t last,
                  cnp.ndarray out):
     cdef ns_matrix m
-    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols, group)
-    if code == NS_OK and not (is_array(out, 2, cnp.NPY_FLOAT32) and fits(out, last - first, cols)):
-        code = NS_ERROR_SIZE
-    if code != NS_OK:
-        return code
-    cdef float *to = <float *>cnp.PyArray_DATA(out)
+    cdef int code = fill_rows(&m, values, kind, bitmap, offsets, scales, cols, group, first, last,
+                              out, cnp.NPY_FLOAT32)
     cdef int64_t count = cnp.PyArray_SIZE(values)
-    with nogil:
-        code = ns_expand_float(&m, count, to, first, last)
+    cdef float *to = <float *>cnp.PyArray_DATA(out)
+    if code == NS_OK:
+        with nogil:
+            code = ns_expand_float(&m, count, to, first, last)
     return code
 
 
@@ -139,15 +145,13 @@ def expand_half(cnp.ndarray values, int kind, cnp.ndarray bitmap, cnp.ndarray of
                 object scales, int64_t cols, int64_t group, int64_t first, int64_t last,
                 cnp.ndarray out):
     cdef ns_matrix m
-    cdef int code = fill(&m, values, kind, bitmap, offsets, scales, cols, group)
-    if code == NS_OK and not (is_array(out, 2, cnp.NPY_UINT16) and fits(out, last - first, cols)):
-        code = NS_ERROR_SIZE
-    if code != NS_OK:
-        return code
-    cdef uint16_t *to = <uint16_t *>cnp.PyArray_DATA(out)
+    cdef int code = fill_rows(&m, values, kind, bitmap, offsets, scales, cols, group, first, last,
+                              out, cnp.NPY_UINT16)
     cdef int64_t count = cnp.PyArray_SIZE(values)
-    with nogil:
-        code = ns_expand_half(&m, count, to, first, last)
+    cdef uint16_t *to = <uint16_t *>cnp.PyArray_DATA(out)
+    if code == NS_OK:
+        with nogil:
+            code = ns_expand_half(&m, count, to, first, last)
     return code
 
 

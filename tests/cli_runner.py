@@ -109,3 +109,15 @@ def interrupted_here(*arguments: Any, after: str) -> Done:
 def files(folder: Path) -> list[str]:
     """Names in a folder."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def write_records(path: Path, text: str) -> None:
+    """A text as JSON lines, a paragraph a record."""
+    path.write_text("\n".join(json.dumps({"text": part}) for part in text.split("\n\n")))
+
+
+def linked(shared: Path, own: Path, *names: str) -> Path:
+    """A test's own folder, with links to what no test changes."""
+    for name in names:
+        (own / name).symlink_to(shared / name)
+    return own

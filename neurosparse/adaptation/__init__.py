@@ -8,8 +8,8 @@ from neurosparse.adaptation.distillation import kl_to_dense, next_token_loss
 from neurosparse.adaptation.layer import MaskedLora, adapters_of
 from neurosparse.adaptation.losa import losa
 from neurosparse.adaptation.masked_product import masked_linear
-from neurosparse.adaptation.options import LosaOptions
-from neurosparse.adaptation.recipes import RECIPES, check_unpruned, from_recipe
+from neurosparse.adaptation.options import UNPRUNED, LosaOptions
+from neurosparse.adaptation.recipes import RECIPES, from_recipe
 from neurosparse.adaptation.recovery import recover
 from neurosparse.adaptation.rerank import set_rank
 from neurosparse.adaptation.result import LosaResult
@@ -18,6 +18,7 @@ from neurosparse.adaptation.training import TrainOptions
 
 __all__ = [
     "RECIPES",
+    "UNPRUNED",
     "BlockErrors",
     "LosaOptions",
     "LosaResult",
@@ -25,7 +26,6 @@ __all__ = [
     "MaskedLoraConfig",
     "TrainOptions",
     "adapters_of",
-    "check_unpruned",
     "cubic",
     "dense_outputs",
     "from_recipe",

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from neurosparse.adaptation.distillation import channel_error
 from neurosparse.models import BlockWalk
 
 Floats = NDArray[np.float64]
@@ -36,11 +37,7 @@ def relative_error(dense: Tensor, sparse: Tensor) -> float:
     ----------
     dense, sparse : tensors of shape (..., channels)
     """
-    y, other = (one.flatten(0, -2).double() for one in (dense, sparse))
-    power = y.square().sum(0)
-    error = (y - other).square().sum(0)
-    alive = power > 0
-    return float((error[alive] / power[alive]).mean()) if bool(alive.any()) else 0.0
+    return float(channel_error(dense.double(), sparse.double()))
 
 
 class BlockErrors:

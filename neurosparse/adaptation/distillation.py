@@ -61,26 +61,35 @@ class _Divergence(torch.autograd.Function):
         return grad * out.to(grad.dtype), None
 
 
-def blocks_to_dense(hidden: Sequence[Tensor], dense: Sequence[Tensor]) -> Tensor:
-    """Mean over blocks of ``mean_c |Y_c - Y'_c|^2 / |Y_c|^2`` over channels c.
+def channel_error(dense: Tensor, sparse: Tensor) -> Tensor:
+    """``mean_c |Y_c - Y'_c|^2 / |Y_c|^2`` over the channels that are not zero in the dense model.
 
-    The reconstruction error by which LoSA gives ranks (``block_errors.relative_error``), as a loss:
-    a channel of large activations counts as much as any other; one that is zero in the dense model
-    does not count.
+    A channel of large activations counts as much as any other.
+
+    Parameters
+    ----------
+    dense, sparse : tensors of shape (..., channels)
+
+    Returns
+    -------
+    tensor of shape (), of their dtype
+    """
+    y, other = dense.flatten(0, -2), sparse.flatten(0, -2)
+    power, error = y.square().sum(0), (y - other).square().sum(0)
+    alive = power > 0
+    return (error[alive] / power[alive]).sum() / alive.sum().clamp(min=1)
+
+
+def blocks_to_dense(hidden: Sequence[Tensor], dense: Sequence[Tensor]) -> Tensor:
+    """Mean of ``channel_error`` over blocks, float32: what LoSA gives ranks by, as a loss.
 
     Parameters
     ----------
     hidden, dense : sequences of tensors of shape (windows, length, width)
         Outputs of the blocks of what learns, and of the dense model.
     """
-    total = torch.zeros((), dtype=torch.float32, device=hidden[0].device)
-    for ours, theirs in zip(hidden, dense, strict=True):
-        y, other = theirs.flatten(0, -2).float(), ours.flatten(0, -2).float()
-        power = y.square().sum(0)
-        alive = power > 0
-        error = (y - other).square().sum(0)
-        total = total + (error[alive] / power[alive]).sum() / alive.sum().clamp(min=1)
-    return total / len(hidden)
+    return torch.stack([channel_error(theirs.float(), ours.float())
+                        for ours, theirs in zip(hidden, dense, strict=True)]).mean()
 
 
 def loss_of(model: nn.Module, tokens: Tensor, teacher: nn.Module | None, share: float,

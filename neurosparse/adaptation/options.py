@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from neurosparse.adaptation.training import TrainOptions
@@ -10,6 +10,8 @@ from neurosparse.errors import InputError
 
 RANKS = ("error", "damage", "equal")
 UPDATES = ("low-rank", "values")
+UNPRUNED: dict[str, Any] = {"sparsity": None, "steps": 1, "ranks": "equal"}
+"""Fields of a run that prunes nothing."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,13 @@ class LosaOptions:
 
     def _check_unpruned(self) -> None:
         """Nothing that only a pruning gives or needs."""
-        wrong = {"steps": self.steps != 1, "ranks": self.ranks != "equal",
-                 "pattern": self.pattern is not None, "refit": self.refit is not None,
-                 "regrow": self.regrow}
-        for name, asked in wrong.items():
-            if asked:
-                raise InputError("adapt", found=f"{name} {getattr(self, name)!r} without a "
-                                                "sparsity",
+        usual = {one.name: one.default for one in fields(self)} | UNPRUNED
+        for name in ("steps", "rule", "method", "refit", "pattern", "regrow", "ranks"):
+            value = getattr(self, name)
+            if value != usual[name]:
+                raise InputError("adapt", found=f"{name} {value!r} without a sparsity",
                                  expected="one step and equal ranks, where nothing is pruned",
-                                 mend="Ask for a sparsity, or leave it out.")
+                                 mend=f"Give a sparsity too (--sparsity), or leave {name} out.")
 
     def as_dict(self) -> dict[str, Any]:
         """For the run record and the fingerprint of a resumed run."""

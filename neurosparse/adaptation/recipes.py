@@ -49,17 +49,3 @@ def from_recipe(name: str, *, pattern: str | None = None, update: str = "low-ran
     if found["refit"] is False:
         found["refit"] = None
     return {**found, "pattern": pattern, "update": update}
-
-
-def check_unpruned(**given: Any) -> None:
-    """Nothing that says how to prune, where nothing is pruned.
-
-    Raises
-    ------
-    InputError
-        One of ``given`` is not None or False.
-    """
-    for name, value in given.items():
-        if value is not None and value is not False:
-            raise InputError("adapt", found=f"--{name} {value} without --sparsity",
-                             expected="--sparsity, where something is to be pruned")

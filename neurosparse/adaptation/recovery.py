@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from neurosparse.adaptation.loop import Loop, Watch
 from neurosparse.adaptation.losa import check_text
-from neurosparse.adaptation.options import LosaOptions
+from neurosparse.adaptation.options import UNPRUNED, LosaOptions
 from neurosparse.adaptation.result import LosaResult
 from neurosparse.adaptation.training import TrainOptions
 from neurosparse.errors import InputError
@@ -81,9 +81,8 @@ def recover(model: nn.Module, data: Tensor, *, rank: int = 10, scale: float = 2.
     (4, 0.0)
     """
     check_text(data)
-    chosen = LosaOptions(sparsity=None, steps=1, ranks="equal", update=update, rank=rank,
-                         most=max(16, rank), scale=scale, dropout=dropout, every=every,
-                         train=train or TrainOptions())
+    chosen = LosaOptions(**UNPRUNED, update=update, rank=rank, most=max(16, rank), scale=scale,
+                         dropout=dropout, every=every, train=train or TrainOptions())
     check_teacher(model, teacher, chosen.train)
     loop = Loop(model, data, None, chosen, teacher, None, progress)
     if folder is not None:

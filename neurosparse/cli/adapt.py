@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from neurosparse.cli import learning_options as learn
 from neurosparse.cli import model_options as of
 from neurosparse.cli import options as run
 from neurosparse.cli.progress import shown
 from neurosparse.cli.show import print_json, print_table
 
 _How = "How much goes, and where"
-_Learn = "How it learns"
 _Text = "Text"
 
 
@@ -42,31 +42,11 @@ def command(
     regrow: Annotated[bool, typer.Option(
         "--regrow", help="What is gone may come back at a later pruning.",
         rich_help_panel=_How)] = False,
-    update: Annotated[str, typer.Option(
-        help="low-rank: masked LoRA; values: the kept weights themselves.",
-        rich_help_panel=_Learn)] = "low-rank",
-    ranks: Annotated[str | None, typer.Option(
-        help="Ranks of the blocks: damage (rule propagation), error (LoSA), equal.",
-        rich_help_panel=_Learn)] = None,
-    rank: Annotated[int, typer.Option(
-        help="Mean rank at the last step.", rich_help_panel=_Learn)] = 10,
-    distill: Annotated[float, typer.Option(
-        help="Share of the loss that is the divergence from the dense model, in [0, 1].",
-        rich_help_panel=_Learn)] = 0.0,
-    distill_blocks: Annotated[float, typer.Option(
-        help="What the relative error of the blocks' outputs counts beside it, in nats.",
-        rich_help_panel=_Learn)] = 0.0,
-    teacher: Annotated[str | None, typer.Option(
-        help="That dense model, where MODEL was cut or pruned before.",
-        rich_help_panel=_Learn)] = None,
-    learning_rate: Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=_Learn)] = 1e-3,
-    batch: Annotated[int, typer.Option(
-        help="Windows an optimiser step.", rich_help_panel=_Learn)] = 2,
-    dropout: Annotated[float, typer.Option(
-        help="On the update's input.", rich_help_panel=_Learn)] = 0.0,
-    checkpointing: Annotated[bool, typer.Option(
-        "--checkpointing", help="Less memory, a third more time.", rich_help_panel=_Learn)]
-    = False,
+    update: learn.Update = "low-rank", ranks: learn.Ranks = None, rank: learn.Rank = 10,
+    distill: learn.Distill = 0.0, distill_blocks: learn.DistillBlocks = 0.0,
+    teacher: learn.Teacher = None, learning_rate: learn.LearningRate = 1e-3,
+    batch: learn.Batch = 2, dropout: learn.Dropout = 0.0,
+    checkpointing: learn.Checkpointing = False,
     data: Annotated[str | None, typer.Option(
         help="Training text: .txt, .jsonl, or a datasets name; the protocol's by default.",
         rich_help_panel=_Text)] = None,
@@ -85,21 +65,22 @@ def command(
     as_json: run.AsJson = False, progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """Prune in steps, learn under the mask after each, merge and pack; or recover what was cut."""
-    from neurosparse.adaptation import LosaOptions, TrainOptions, check_unpruned, from_recipe
+    from neurosparse.adaptation import UNPRUNED, LosaOptions, TrainOptions, from_recipe
     from neurosparse.pipeline import AdaptOptions, adapt_cost, adapt_step
 
     train = TrainOptions(learning_rate=learning_rate, batch_size=batch, seed=seed,
                          distill=distill, distill_blocks=distill_blocks,
                          checkpointing=checkpointing)
-    how: dict[str, Any] = {"steps": 1, "ranks": "equal", "update": update}
+    asked: dict[str, Any] = {"steps": steps, "rule": rule, "ranks": ranks,
+                             "refit": False if no_refit else refit}
     if sparsity is None:
-        check_unpruned(steps=None if steps == 1 else steps, rule=rule, refit=refit, pattern=pattern,
-                       ranks=None if ranks == "equal" else ranks, regrow=regrow,
-                       method=None if method == "wanda" else method)
+        given = {name: value for name, value in asked.items()
+                 if value is not None and value is not False}
+        how = {**UNPRUNED, "pattern": pattern, "update": update, **given}
     else:
-        how = from_recipe(recipe, pattern=pattern, update=update, steps=steps, rule=rule,
-                          refit=False if no_refit else refit, ranks=ranks)
-    losa = LosaOptions(sparsity=sparsity, method=method, regrow=regrow, rank=rank,
+        how = {"sparsity": sparsity,
+               **from_recipe(recipe, pattern=pattern, update=update, **asked)}
+    losa = LosaOptions(method=method, regrow=regrow, rank=rank,
                        most=max(16, rank), dropout=dropout, windows=windows, train=train, **how)
     options = AdaptOptions(
         model=model, losa=losa, out=out, data=data, report_text=report_text, tokens=tokens,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurosparse.cli import learning_options as learn
 from neurosparse.cli import model_options as of
 from neurosparse.cli.progress import shown
 
@@ -69,13 +70,8 @@ def command(
     recover_tokens: Annotated[int | None, typer.Option(
         help="Training tokens; all but the last tenth by default, which reports.",
         rich_help_panel=_Recovery)] = None,
-    rank: Annotated[int, typer.Option(
-        help="Of the updates.", rich_help_panel=_Recovery)] = 10,
-    learning_rate: Annotated[float, typer.Option(
-        help="Of AdamW.", rich_help_panel=_Recovery)] = 1e-3,
-    distill: Annotated[float, typer.Option(
-        help="Share of the loss that is the divergence from MODEL, in [0, 1].",
-        rich_help_panel=_Recovery)] = 0.0,
+    rank: learn.Rank = 10, learning_rate: learn.LearningRate = 1e-3,
+    distill: learn.Distill = 0.0,
     force: Annotated[bool, typer.Option(
         "--force", help="Take a budget that was made for another model.")] = False,
     dry_run: Annotated[bool, typer.Option(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurosparse.adaptation import LosaOptions, TrainOptions
+from neurosparse.adaptation import UNPRUNED, LosaOptions, TrainOptions
 from neurosparse.errors import InputError
 from neurosparse.models import load_tokenizer
 from neurosparse.pipeline.adapt_cost import adapt_cost
@@ -66,8 +66,7 @@ class Recovery:
             raise InputError("prune --recover", found=f"{self.folder} exists",
                              expected="a new folder")
         train = TrainOptions(learning_rate=how.learning_rate, distill=how.distill)
-        losa = LosaOptions(sparsity=None, steps=1, ranks="equal", rank=how.rank,
-                           most=max(16, how.rank), train=train)
+        losa = LosaOptions(**UNPRUNED, rank=how.rank, most=max(16, how.rank), train=train)
         self._dense, self._cut = options.model, str(cut)
         self._options: dict[str, Any] = {
             "losa": losa, "out": str(self.folder), "data": how.data, "tokens": how.tokens,

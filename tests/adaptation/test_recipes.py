@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neurosparse.adaptation import RECIPES, LosaOptions, check_unpruned, from_recipe
+from neurosparse.adaptation import RECIPES, UNPRUNED, LosaOptions, from_recipe
 from neurosparse.errors import InputError
 
 
@@ -37,6 +37,13 @@ def test_what_is_given_stands(given: dict[str, Any], expected: dict[str, Any]) -
 def test_refused() -> None:
     with pytest.raises(InputError, match="propagation or losa"):
         from_recipe("bread")
-    with pytest.raises(InputError, match="--steps 3 without --sparsity"):
-        check_unpruned(rule=None, steps=3)
-    check_unpruned(rule=None, regrow=False)
+
+
+@pytest.mark.parametrize("given", [
+    {"steps": 3}, {"rule": "uniform"}, {"method": "sparsegpt"}, {"refit": 0.0},
+    {"pattern": "2:4"}, {"regrow": True}, {"ranks": "error"},
+])
+def test_nothing_says_how_to_prune_where_nothing_is_pruned(given: dict[str, Any]) -> None:
+    LosaOptions(**UNPRUNED)
+    with pytest.raises(InputError, match="without a sparsity"):
+        LosaOptions(**{**UNPRUNED, **given})

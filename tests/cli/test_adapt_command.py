@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_runner import Done, interrupted_here, refused, run
+from cli_runner import Done, interrupted_here, linked, refused, run, write_records
 from tiny import tiny_model, tiny_text, write_tiny
 
 import neurosparse as ns
@@ -17,17 +17,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model and a text that no test changes."""
     folder = tmp_path_factory.mktemp("adapt")
     write_tiny(folder / "model", blocks=2)
-    lines = [json.dumps({"text": part}) for part in tiny_text(6000).split("\n\n")]
-    (folder / "own.jsonl").write_text("\n".join(lines))
+    write_records(folder / "own.jsonl", tiny_text(6000))
     return folder
 
 
 @pytest.fixture
 def place(shared: Path, tmp_path: Path) -> Path:
     """A folder of the test's own, with links to what is shared."""
-    (tmp_path / "model").symlink_to(shared / "model")
-    (tmp_path / "own.jsonl").symlink_to(shared / "own.jsonl")
-    return tmp_path
+    return linked(shared, tmp_path, "model", "own.jsonl")
 
 
 def _command(place: Path, *more: str) -> list[str]:

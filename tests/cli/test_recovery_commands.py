@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from cli_runner import Done, files, interrupted_here, refused, run
+from cli_runner import Done, files, interrupted_here, linked, refused, run, write_records
 from losa_cases import sparse_model
 from safetensors.torch import load_file
 from tiny import tiny_text, tiny_tokenizer, write_tiny
@@ -25,8 +25,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, a cut one and a text that no test changes."""
     folder = tmp_path_factory.mktemp("recovery")
     write_tiny(folder / "model", blocks=2)
-    lines = [json.dumps({"text": part}) for part in tiny_text(6000).split("\n\n")]
-    (folder / "own.jsonl").write_text("\n".join(lines))
+    write_records(folder / "own.jsonl", tiny_text(6000))
     done = run("prune", folder / "model", "--structured", "--rate", "0.3", "--calibration",
                folder / "own.jsonl", "--windows", "4", "--window-length", "32", "--out",
                folder / "cut")
@@ -37,9 +36,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(shared: Path, tmp_path: Path) -> Path:
     """A folder of the test's own, with links to what is shared."""
-    for name in ("model", "cut", "own.jsonl"):
-        (tmp_path / name).symlink_to(shared / name)
-    return tmp_path
+    return linked(shared, tmp_path, "model", "cut", "own.jsonl")
 
 
 def _adapt(place: Path, *more: str, model: str = "cut") -> list[str]:
@@ -198,10 +195,12 @@ def test_whole_blocks_recover_from_their_teacher(place: Path) -> None:
 
 
 @pytest.mark.parametrize(("more", "said"), [
-    (("--steps", "3"), "--steps 3 without --sparsity"),
-    (("--rule", "uniform"), "--rule uniform without"),
-    (("--refit", "0.3"), "--refit"), (("--pattern", "2:4"), "--pattern"),
-    (("--regrow",), "--regrow"), (("--distill", "1"), "--teacher MODEL"),
+    (("--steps", "3"), "steps 3 without a sparsity"),
+    (("--rule", "uniform"), "rule 'uniform' without a sparsity"),
+    (("--refit", "0.3"), "refit 0.3 without"), (("--pattern", "2:4"), "pattern '2:4' without"),
+    (("--regrow",), "regrow True without"), (("--ranks", "error"), "ranks 'error' without"),
+    (("--method", "sparsegpt"), "method 'sparsegpt' without"), (("--refit", "0"), "refit 0.0"),
+    (("--distill", "1"), "--teacher MODEL"),
     (("--teacher", "nowhere"), "nowhere"), (("--tokens", "32"), "at least one batch"),
     (("--batch", "1000"), "--batch"), (("--window-length", "9000"), "one window"),
 ])

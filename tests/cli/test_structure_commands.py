@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cli_runner import files, refused, run
+from cli_runner import files, linked, refused, run
 from tiny import tiny_text, write_tiny
 from transformers import AutoModelForCausalLM
 
@@ -32,9 +32,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(shared: Path, tmp_path: Path) -> Path:
     """A folder of the test's own, with links to what is shared."""
-    for name in ("model", "one.txt", "two.txt"):
-        (tmp_path / name).symlink_to(shared / name)
-    return tmp_path
+    return linked(shared, tmp_path, "model", "one.txt", "two.txt")
 
 
 def _search(place: Path, *more: str) -> list[str]:
