@@ -1,12 +1,12 @@
 """LoSA and what it is made of: perplexity and choice accuracy at 70 %, equal steps and tokens.
 
-Run: make table-losa         (one seed, 50 k training tokens; over an hour on two cores; goes on
-                             where it was stopped)
+Run: make table-losa         (one seed, 50 k training tokens; goes on where it was stopped)
      python benchmarks/table_losa.py --full         3 seeds, 200 k tokens and a curve to 2 M
      python benchmarks/table_losa.py --show         prints the table from what is there
      python benchmarks/table_losa.py --show --to "ours, distilled"     compared with another row
      python benchmarks/table_losa.py --quick        two rows of a few steps, to see that it runs
      python benchmarks/table_losa.py --device cuda  on a card; keep such rows in a file of their own
+     python benchmarks/table_losa.py --workers 1    one row after the other, with all threads
 
 SmolLM2-135M by docs/protocol.md: the first 32 windows of the calibration side prune, the windows
 after them are learnt from (seed s: drawn), the first 16 windows of the report side report. Every
@@ -19,8 +19,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
+import multiprocessing
+import os
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +63,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "ours, distilled, kept values": {**OURS, "update": "values", "ranks": "equal",
                                      "train": {**DISTILLED, "learning_rate": RATE_VALUES}},
 }
+
+QUICK_ROWS = ("dense", "uniform Wanda")
 
 
 class Bench:
@@ -148,26 +155,58 @@ def change(bench: Bench, row: str, seed: int, rate: float | None, quick: bool
             "learn_s": round(sum(one["seconds"] for one in done.steps), 1)}
 
 
+@functools.lru_cache(maxsize=1)
+def bench_of(seed: int, tokens: int, side: str, device: str) -> Bench:
+    """The one bench of this process: rows of one seed and length follow each other."""
+    return Bench(seed, tokens, side, device)
+
+
+def measure(arguments: argparse.Namespace, row: str, tokens: int, seed: int) -> dict[str, Any]:
+    """One row of the table."""
+    bench = bench_of(seed, tokens, "selection" if arguments.selection else "report",
+                     arguments.device)
+    begin = time.perf_counter()
+    about = change(bench, row, seed, arguments.learning_rate, arguments.quick)
+    spent = time.perf_counter() - begin
+    return {**about, **score(bench, arguments.items), "seconds": round(spent, 1)}
+
+
+def measured(arguments: argparse.Namespace, wanted: list[tuple[str, int, int]]
+             ) -> Iterator[tuple[tuple[str, int, int], dict[str, Any]]]:
+    """Rows as they are through; by several processes with a share of the threads each.
+
+    Half of a row is small products, which two threads do hardly sooner than one.
+    """
+    if arguments.workers == 1:
+        for one in wanted:
+            yield one, measure(arguments, *one)
+        return
+    threads = max(1, (os.cpu_count() or 1) // arguments.workers)
+    # Before torch is imported there: its pools are made once.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    with ProcessPoolExecutor(arguments.workers,
+                             multiprocessing.get_context("spawn")) as workers:
+        futures = {workers.submit(measure, arguments, *one): one for one in wanted}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
 def run(arguments: argparse.Namespace, path: Path) -> None:
     """Measure what is not there yet, writing after every row."""
     table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    for tokens in arguments.tokens:
-        for seed in range(arguments.seeds):
-            bench: Bench | None = None
-            for row in arguments.rows:
-                key = f"{row}|{tokens}|{seed}"
-                if key in table:
-                    continue
-                bench = bench or Bench(seed, tokens,
-                                       "selection" if arguments.selection else "report",
-                                       arguments.device)
-                begin = time.perf_counter()
-                about = change(bench, row, seed, arguments.learning_rate, arguments.quick)
-                spent = time.perf_counter() - begin
-                table[key] = {**about, **score(bench, arguments.items), "seconds": round(spent, 1)}
-                write_json(path, table)
-                print(f"{key:<48} {table[key]['perplexity']:8.2f} "
-                      f"choice {table[key]['accuracy']:.3f}  {spent:.0f} s", flush=True)
+    wanted = [(row, tokens, seed) for tokens in arguments.tokens
+              for seed in range(arguments.seeds) for row in arguments.rows
+              if f"{row}|{tokens}|{seed}" not in table]
+    # The long ones first: the last row of one process must not keep the others waiting.
+    wanted.sort(key=lambda one: (one[1], one[2], one[0] in QUICK_ROWS))
+    begin = time.perf_counter()
+    for (row, tokens, seed), found in measured(arguments, wanted):
+        key = f"{row}|{tokens}|{seed}"
+        table[key] = found
+        write_json(path, table)
+        print(f"{key:<48} {found['perplexity']:8.2f} choice {found['accuracy']:.3f}  "
+              f"{found['seconds']:.0f} s, {(time.perf_counter() - begin) / 60:.0f} min in all",
+              flush=True)
 
 
 def score(bench: Bench, items: int) -> dict[str, Any]:
@@ -212,6 +251,8 @@ def main() -> None:
     parser.add_argument("--tokens", nargs="+", type=int, default=[50_000])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=2,
+                        help="processes, each with its share of the threads and its own model")
     parser.add_argument("--items", type=int, default=200, help="of the choice task")
     parser.add_argument("--out", default="docs/measured/losa.json")
     parser.add_argument("--selection", action="store_true", help="report on the selection text")
