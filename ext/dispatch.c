@@ -2,12 +2,19 @@
 #include "core.h"
 
 #include <stdatomic.h>
+#ifdef NS_HAVE_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 extern const ns_table ns_baseline_table;
 #ifdef NS_HAVE_X86_LEVELS
 extern const ns_table ns_avx2_table;
 extern const ns_table ns_avx512_table;
 extern const ns_table ns_avx512vbmi2_table;
+#ifdef NS_HAVE_AMX
+extern const ns_table ns_amx_table;
+#endif
 #endif
 
 static const ns_table *const tables[] = {
@@ -16,6 +23,9 @@ static const ns_table *const tables[] = {
     &ns_avx2_table,
     &ns_avx512_table,
     &ns_avx512vbmi2_table,
+#ifdef NS_HAVE_AMX
+    &ns_amx_table,
+#endif
 #endif
 };
 
@@ -28,6 +38,14 @@ int ns_level_count(void) { return LEVELS; }
 const char *ns_level_name(int index) { return tables[index]->name; }
 
 const ns_table *ns_level_table(int index) { return tables[index]; }
+
+#ifdef NS_HAVE_AMX
+/* The system gives the registers of the matrix unit to those who ask, once for all threads. */
+static int may_use_the_matrix_unit(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0;
+}
+#endif
 
 /* The compiler's builtins read CPUID and XGETBV, so a system that does not save the wide
  * registers counts as a CPU without them. */
@@ -46,6 +64,10 @@ int ns_level_runs(int index) {
     case 1: return avx2;
     case 2: return avx512;
     case 3: return vbmi2;
+#ifdef NS_HAVE_AMX
+    case 4: return vbmi2 && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
+                   __builtin_cpu_supports("amx-bf16") && may_use_the_matrix_unit();
+#endif
     default: break;
     }
 #endif

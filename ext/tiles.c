@@ -319,7 +319,7 @@ typedef struct {
     product p;
     const void *from;
     void *to;
-    int halves;
+    int halves, panel;
     atomic_int low, failed;
 } wide_product;
 
@@ -338,13 +338,29 @@ static void matmul_task(void *context, int64_t first, int64_t last) {
     wide_product *j = context;
     const product *p = &j->p;
     void *panel;
-    size_t items = (size_t)(ns_panel_items(p->t) + p->x->batch * NS_PANEL_ROWS);
+    size_t items = (size_t)(NS_PANEL_ITEMS(j->panel, p->table->panel_words)
+                            + p->x->batch * NS_TILE_ROWS * j->panel);
     if (posix_memalign(&panel, 64, items * sizeof(uint32_t)) != 0) {
         atomic_store(&j->failed, 1);
         return;
     }
-    p->table->tile_matmul(p->t, p->x, panel, j->to, j->halves, first, last);
+    p->table->tile_matmul(p->t, p->x, j->panel, panel, j->to, j->halves, first, last);
     free(panel);
+}
+
+/* Groups a panel: as many as a level takes, unless threads would wait for the last one. */
+static int panel_groups(const ns_tiles *t, int most) {
+    int64_t threads = ns_threads(), least = INT64_MAX;
+    int best = NS_PANEL;
+    for (int panel = most; panel >= NS_PANEL; panel -= NS_PANEL) {
+        int64_t panels = (t->groups + panel - 1) / panel;
+        int64_t longest = (panels + threads - 1) / threads * panel;
+        if (longest < least) {
+            least = longest;
+            best = panel;
+        }
+    }
+    return best;
 }
 
 int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch, void *out) {
@@ -360,13 +376,15 @@ int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch, 
         return NS_ERROR_LEVEL;
     }
     if (batch < 0 || batch > INT32_MAX) return NS_ERROR_SIZE;
+    if (batch <= j.p.table->few) return ns_tile_matvec(t, x, halves, batch, out);
     if (posix_memalign(&vectors, 64, (size_t)(batch * stride + 16) * sizeof(uint32_t)) != 0) {
         return NS_ERROR_MEMORY;
     }
     v.data = vectors;
     ns_parallel(batch, 8, pairs_task, &j);
     v.low = atomic_load(&j.low);
-    ns_parallel((t->groups + 1) / 2, 1, matmul_task, &j);
+    j.panel = panel_groups(t, j.p.table->panel);
+    ns_parallel((t->groups + j.panel - 1) / j.panel, 1, matmul_task, &j);
     free(vectors);
     return atomic_load(&j.failed) ? NS_ERROR_MEMORY : NS_OK;
 }

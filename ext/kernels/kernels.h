@@ -22,6 +22,11 @@
 #define NS_PASTE_(a, b, c) a##b##c
 #define NS_PASTE(a, b, c) NS_PASTE_(a, b, c)
 #define NS_NAME(name) NS_PASTE(ns_, NS_LEVEL, _##name)
+/* The same of the level that this one adds to. */
+#ifndef NS_SAME_AS
+#define NS_SAME_AS NS_LEVEL
+#endif
+#define NS_SHARED(name) NS_PASTE(ns_, NS_SAME_AS, _##name)
 
 /* Word `index` of a bitmap that may stand at any address. */
 static inline uint64_t ns_word(const uint8_t *bitmap, int64_t index) {
@@ -189,15 +194,14 @@ typedef int ns_tile_prepare_fn(const ns_tiles *t, const void *x, int halves, flo
 typedef void ns_tile_matvec_fn(const ns_tiles *t, const ns_vectors *x, float *out, int64_t stride,
                                int64_t first, int64_t last);
 /* Many vectors, as pairs of bf16 (high parts, then low parts if there are any): out [batch, rows],
- * float or (halves) bfloat16, for the pairs first..last of groups. `panel` has room for
- * ns_panel_items + batch * NS_PANEL_ROWS items. Only some levels have it, for bf16 and int8 values;
- * elsewhere the table holds NULL. */
-enum { NS_PANEL_WORDS = 1024, NS_PANEL_ROWS = 32 };
-static inline int64_t ns_panel_items(const ns_tiles *t) {
-    return 2 * NS_PANEL_ROWS * (t->words < NS_PANEL_WORDS ? t->words : NS_PANEL_WORDS);
-}
-typedef void ns_tile_matmul_fn(const ns_tiles *t, const ns_vectors *x, uint32_t *panel, void *out,
-                               int halves, int64_t first, int64_t last);
+ * float or (halves) bfloat16, for the panels first..last of `groups` groups of rows each. `panel` has
+ * room for an expanded block of columns and the sums of all vectors. Only some levels have it,
+ * for bf16, int8 and int4 values; elsewhere the table holds NULL. */
+enum { NS_PANEL_WORDS = 1024, NS_UNIT_WORDS = 128, NS_PANEL = 2, NS_MOST_PANEL = 8,
+       NS_UNIT_FEW = 16 };
+#define NS_PANEL_ITEMS(groups, words) (2 * NS_TILE_ROWS * (int64_t)(groups) * (words))
+typedef void ns_tile_matmul_fn(const ns_tiles *t, const ns_vectors *x, int groups, uint32_t *panel,
+                               void *out, int halves, int64_t first, int64_t last);
 /* A vector for it: 2 * words items of high parts, and of low parts where x is float. */
 typedef int ns_tile_pairs_fn(const ns_tiles *t, const void *x, int halves, uint32_t *to);
 /* Groups first..last of a matrix in row order to masks [groups, words], values, and (if not NULL)
@@ -291,6 +295,8 @@ typedef struct {
     ns_tile_matvec_fn *tile_matvec;
     ns_tile_pairs_fn *tile_pairs;    /* NULL where there is no tile_matmul */
     ns_tile_matmul_fn *tile_matmul;
+    int panel, panel_words;          /* its largest panel and the words of a block */
+    int few;                         /* vectors up to which tile_matvec is as fast */
     ns_retile_fn *retile;
     ns_halve_fn *halve;
     ns_widen_fn *widen;

@@ -5,67 +5,9 @@
 #include "lanes.h"
 
 #if NS_ISA == 3
-#include "tiles_parts.h"
+#include "tiles_panel.h"
 
-enum { PANEL = NS_PANEL_ROWS / NS_TILE_ROWS, TOKENS = 12 };
-
-/* Pairs p[2 * words][PANEL][16 lanes] of the words first..last of group g; *from moves on. */
-static void expand_pairs(const ns_tiles *t, int64_t g, int64_t first, int64_t last,
-                         const uint8_t **from, uint32_t *to) {
-    const uint64_t *masks = t->masks ? t->masks + g * t->words : NULL;
-    const uint8_t *p = *from;
-    for (int64_t i = first; i < last; i++) {
-        uint64_t word = masks ? masks[i] : ~(uint64_t)0;
-        for (int j = 0; j < 2; j++, to += PANEL * 16) {
-            __builtin_prefetch(p + PREFETCH);
-            _mm512_store_si512(to, expanded_16((uint32_t)(word >> 32 * j), _mm512_loadu_si512(p)));
-            p += 2 * __builtin_popcount((uint32_t)(word >> 32 * j));
-        }
-    }
-    *from = p;
-}
-
-/* Byte k of every lane as the upper half of a float, which is its bf16. */
-INLINE __m512i byte_as_float(__m512i quads, int k) {
-    __m512i wide = _mm512_srai_epi32(_mm512_slli_epi32(quads, (unsigned)(24 - 8 * k)), 24);
-    return _mm512_castps_si512(_mm512_cvtepi32_ps(wide));
-}
-
-static void expand_quads(const ns_tiles *t, int64_t g, int64_t first, int64_t last,
-                         const uint8_t **from, uint32_t *to) {
-    const uint64_t *masks = t->masks ? t->masks + g * t->words : NULL;
-    const uint8_t *p = *from;
-    for (int64_t i = first; i < last; i++) {
-        uint64_t word = masks ? masks[i] : ~(uint64_t)0;
-        __m512i quads = expanded_8(word, _mm512_loadu_si512(p));
-        __builtin_prefetch(p + PREFETCH);
-        p += __builtin_popcountll(word);
-        for (int j = 0; j < 2; j++, to += PANEL * 16) {
-            __m512i low = _mm512_srli_epi32(byte_as_float(quads, 2 * j), 16);
-            _mm512_store_si512(to, _mm512_or_si512(low, byte_as_float(quads, 2 * j + 1)));
-        }
-    }
-    *from = p;
-}
-
-/* The same of int4 values: from[0] at those of even words, from[1] at those of odd ones. */
-static void expand_halves(const ns_tiles *t, int64_t g, int64_t first, int64_t last,
-                          const uint8_t **from, uint32_t *to) {
-    const uint64_t *masks = t->masks ? t->masks + g * t->words : NULL;
-    for (int64_t i = first; i < last; i++) {
-        uint64_t word = masks ? masks[i] : ~(uint64_t)0;
-        const uint8_t **p = from + i % 2;
-        __m512i w = _mm512_loadu_si512(*p);
-        if (i % 2 == 0) w = _mm512_slli_epi16(w, 4);
-        __m512i quads = expanded_8(word, _mm512_and_si512(w, _mm512_set1_epi8(-16)));
-        __builtin_prefetch(*p + PREFETCH);
-        *p += __builtin_popcountll(word);
-        for (int j = 0; j < 2; j++, to += PANEL * 16) {
-            __m512i low = _mm512_srli_epi32(byte_as_float(quads, 2 * j), 16);
-            _mm512_store_si512(to, _mm512_or_si512(low, byte_as_float(quads, 2 * j + 1)));
-        }
-    }
-}
+enum { PANEL = NS_PANEL, TOKENS = 12 };
 
 /* sums[vector][PANEL] += panel times `tokens` vectors. */
 INLINE void multiply(const uint32_t *panel, int64_t pairs, const uint32_t *x, int64_t stride,
@@ -152,39 +94,22 @@ static void write_sums(const ns_tiles *t, int64_t row, const __m512 *sums, int64
     }
 }
 
-/* The panel of one block of words; groups beyond the matrix are zero. */
-static void expand_panel(const ns_tiles *t, int64_t g, int64_t start, int64_t stop,
-                         const uint8_t *(*from)[2], uint32_t *panel) {
-    for (int k = 0; k < PANEL; k++) {
-        uint32_t *to = panel + 16 * k;
-        if (g + k >= t->groups) {
-            for (int64_t i = 0; i < 2 * (stop - start); i++) {
-                _mm512_store_si512(to + 16 * PANEL * i, _mm512_setzero_si512());
-            }
-        } else if (t->kind == NS_INT8) {
-            expand_quads(t, g + k, start, stop, from[k], to);
-        } else if (t->kind == NS_INT4) {
-            expand_halves(t, g + k, start, stop, from[k], to);
-        } else {
-            expand_pairs(t, g + k, start, stop, from[k], to);
-        }
-    }
-}
-
 static void one_panel(const ns_tiles *t, const ns_vectors *x, int64_t g, uint32_t *panel,
                       void *out, int halves) {
     const uint8_t *from[PANEL][2] = {{0}};
-    float *kept = (float *)(panel + ns_panel_items(t));
+    float *kept = (float *)(panel + NS_PANEL_ITEMS(PANEL, NS_PANEL_WORDS));
     for (int k = 0; k < PANEL && g + k < t->groups; k++) {
         from[k][0] = from[k][1] = t->values + ns_item_size(t->kind) * t->offsets[g + k];
     }
     for (int64_t start = 0, stop; start < t->words; start = stop) {
         stop = start + NS_PANEL_WORDS < t->words ? start + NS_PANEL_WORDS : t->words;
-        expand_panel(t, g, start, stop, from, panel);
+        for (int k = 0; k < PANEL; k++) {
+            expand_group(t, g + k, start, stop, from[k], 16 * PANEL, panel + 16 * k);
+        }
         for (int b = 0, tokens; b < x->batch; b += tokens) {
             __m512 sums[TOKENS * PANEL];
             const uint32_t *at = x->data + b * x->stride + 2 * start;
-            float *own = kept + b * NS_PANEL_ROWS;
+            float *own = kept + b * NS_TILE_ROWS * PANEL;
             tokens = next_tokens(x->batch - b);
             size_t bytes = (size_t)tokens * PANEL * sizeof *sums;
             if (start) memcpy(sums, own, bytes);
@@ -203,8 +128,9 @@ static void one_panel(const ns_tiles *t, const ns_vectors *x, int64_t g, uint32_
     }
 }
 
-void NS_NAME(tile_matmul)(const ns_tiles *t, const ns_vectors *x, uint32_t *panel, void *out,
-                          int halves, int64_t first, int64_t last) {
+void NS_NAME(tile_matmul)(const ns_tiles *t, const ns_vectors *x, int groups, uint32_t *panel,
+                          void *out, int halves, int64_t first, int64_t last) {
+    (void)groups; /* there is one size */
     for (int64_t q = first; q < last; q++) one_panel(t, x, PANEL * q, panel, out, halves);
 }
 

@@ -190,7 +190,7 @@ static void check_tiles(const ns_matrix *m, int64_t count, int item, const sampl
     CHECK(ns_check_tiles(&t, count - 1) == NS_ERROR_OFFSETS || offsets[groups] * item % 64 != 0);
     for (int narrow = 0; narrow < 2; narrow++) {
         t.sparse_loads = narrow;
-        for (int64_t batch = 0; batch <= 14; batch += batch < 6 ? 1 : 4) {
+        for (int64_t batch = 0; batch <= 18; batch += batch < 6 ? 1 : 4) {
             check_product(&t, m, s, batch);
         }
     }

@@ -28,8 +28,8 @@ from neurosparse.tiles import Tiles
 # Up to so many rows of x the matrix-vector kernels beat the matrix product of packed rows, and
 # torch's product with expanded rows where a level has no product of its own.
 FEW, FEW_EXPANDED = 8, 16
-# From so many rows of a bfloat16 x on, torch's product with expanded rows wins where the processor
-# has a matrix unit (AMX), whose speed no product of packed rows comes near.
+# From so many rows of a bfloat16 x on, torch's product with expanded rows wins where torch
+# multiplies by a matrix unit (AMX) and the kernels do not.
 FEW_BY_UNIT = 96
 MATRIX_UNIT = bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 # Entries of one expanded tile: 4 MB in fp32, so that it is multiplied while still in cache.
@@ -325,7 +325,8 @@ def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int
         x = x.detach()
     if not halves and x.dtype != torch.float32:
         x = x.to(torch.float32)
-    if MATRIX_UNIT and halves and count >= FEW_BY_UNIT and rows.kind.itemsize <= 2:
+    if (MATRIX_UNIT and halves and count >= FEW_BY_UNIT and rows.kind.itemsize <= 2
+            and (rows.kind.name == "fp16" or kernels.level() != "amx")):
         return None
     x = x.contiguous()
     out = torch.empty((count, last - first), dtype=x.dtype)

@@ -12,6 +12,7 @@ from torch import nn
 from neurosparse import kernels
 from neurosparse.compiled import compiled_decoder
 from neurosparse.errors import InputError, ModelError
+from neurosparse.models.last_row import last_row
 from neurosparse.sparse.family import Family, read_family
 from neurosparse.sparse.linear import SparseLinear
 from neurosparse.sparse.matrix import quantised
@@ -105,7 +106,7 @@ class Decoder:
             raise InputError("read the prompt", found=f"{length} tokens",
                              expected=f"1 to {self.positions}",
                              mend="Make the Decoder with more positions.")
-        with torch.inference_mode():
+        with torch.inference_mode(), last_row(self.model):
             out = self.model(input_ids=tokens, use_cache=True, logits_to_keep=1)
         for layer, kept in zip(self._layers, out.past_key_values.layers, strict=True):
             for name, part in (("keys", kept.keys), ("values", kept.values)):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from neurosparse.errors import InputError, NeurosparseError
+from neurosparse.models.last_row import last_row
 from neurosparse.models.placement import settle
 from neurosparse.sparse.decoder import Decoder
 
@@ -51,7 +52,7 @@ class TorchLoop:
         return self._forward(torch.tensor([[token]], device=self.model.device))
 
     def _forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), last_row(self.model):
             out = self.model(input_ids=tokens, past_key_values=self._cache, use_cache=True,
                              logits_to_keep=1)
             self._cache = out.past_key_values

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurosparse.models.last_row import last_row
 from neurosparse.video.decouple import Complete
 from neurosparse.video.families import Family, Prompt
 from neurosparse.video.processor import VideoProcessor, chat, ids_of
@@ -50,7 +51,7 @@ def greedy(
     # The models count on from the greatest position of the prompt.
     position = int(prompt.positions.max()) + 1
     step, cache, found = prompt, None, list[int]()
-    with torch.no_grad():
+    with torch.no_grad(), last_row(model):
         while len(found) < max_new_tokens:
             out = family.forward(model, step, past_key_values=cache, use_cache=True,
                                  logits_to_keep=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers as tf
+from instruction_levels import in_parts
 from torch import nn
 
 from neurosparse import kernels, models
@@ -74,5 +75,5 @@ def parts_error(values: str) -> float:
     Rounding of float32 sums, and where x meets bf16, int8 or int4 values in parts
     (``neurosparse.tiles``) 2^-16 of its size a layer.
     """
-    in_parts = kernels.level() == "avx512vbmi2" and values in ("bf16", "int8", "int4")
-    return 8 * 2.0**-16 if in_parts else 1e-5
+    parts = in_parts(kernels.level()) and values in ("bf16", "int8", "int4")
+    return 8 * 2.0**-16 if parts else 1e-5

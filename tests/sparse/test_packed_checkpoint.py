@@ -265,7 +265,8 @@ def test_writer_takes_matrices_one_by_one(tokens: torch.Tensor, tmp_path: Path) 
         writer.add_packed("x", pack(torch.eye(3), values="int8"))
     writer.close()
     assert is_packed(tmp_path / "packed")
-    assert relative_error(logits(load(tmp_path / "packed"), tokens), logits(model, tokens)) < 1e-5
+    found = logits(load(tmp_path / "packed"), tokens)
+    assert relative_error(found, logits(model, tokens)) < parts_error("bf16")
 
 
 def test_aborting_leaves_what_was_there(tmp_path: Path) -> None:

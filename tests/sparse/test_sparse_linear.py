@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 import torch
+from instruction_levels import in_parts
 from sparse_cases import relative_error, sparse_matrix
 
 from neurosparse import kernels
@@ -31,7 +32,7 @@ def inputs(*shape: int, seed: int = 3) -> torch.Tensor:
 def stated_bound(x: torch.Tensor, weight: torch.Tensor, values: str) -> torch.Tensor:
     """What ``neurosparse.tiles`` promises at the level in use, with a bias of at most one."""
     bound = (weight.shape[1] + 16) * EPS * (x.abs() @ weight.abs().T + 1)
-    if kernels.level() != "avx512vbmi2" or values in ("fp32", "fp16"):
+    if not in_parts(kernels.level()) or values in ("fp32", "fp16"):
         return bound
     parts = 2.0**-16 * (x.abs() @ weight.abs().T)
     if values == "int8" and len(x):
