@@ -67,6 +67,7 @@ class Bench:
         self.report, self.whole = cut[side][:windows], cut["calibration"]
         self.count = calibration
         self.power: float | None = None
+        self.spread: float | None = None
 
     def calibration(self, seed: int) -> torch.Tensor:
         """The first windows for seed 0, else drawn."""
@@ -135,6 +136,8 @@ def budget_of(bench: Bench, found: ns.budgets.Profile, rule: str, sparsity: floa
             options["compensated"] = True
         if name == "propagation" and bench.power is not None:
             options["stiffness"] = bench.power / (1 - sparsity)
+        if name == "propagation" and bench.spread is not None:
+            options["spread"] = bench.spread
         return allocate(found, sparsity, rule=name, **options)
     key = f"{bench.name}|grid|{sparsity}"
     grid = table.setdefault(key, {})
@@ -162,7 +165,7 @@ def run(arguments: argparse.Namespace) -> None:
                         continue
                     bench = bench or Bench(name, arguments.windows, arguments.calibration,
                                            "selection" if arguments.selection else "report")
-                    bench.power = arguments.power
+                    bench.power, bench.spread = arguments.power, arguments.spread
                     budget = None
                     if rule != "dense":
                         found = profile_of(bench, seed, rule, rules, sparsity,
@@ -266,14 +269,17 @@ def main() -> None:
                         help="where choices are made: 24 windows of the selection text")
     parser.add_argument("--power", type=float,
                         help="of one over the density that stays, in the rule's k")
+    parser.add_argument("--spread", type=float,
+                        help="share of their distance from the mean that the rule's rates keep")
     parser.add_argument("--to", default="propagation", choices=list(RULES),
                         help="the row that all are compared with")
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
-    if arguments.selection or arguments.power is not None:
+    if arguments.selection or arguments.power is not None or arguments.spread is not None:
         arguments.windows = 24 if arguments.selection else arguments.windows
         side = "selection" if arguments.selection else "report"
-        arguments.out = f"build/table-budgets-{side}-power-{arguments.power}"
+        arguments.out = (f"build/table-budgets-{side}-power-{arguments.power}"
+                         f"-spread-{arguments.spread}")
     if arguments.quick:
         arguments.windows, arguments.calibration, arguments.seeds = 2, 2, 1
         arguments.models, arguments.sparsities = ["smollm2"], [0.6]
