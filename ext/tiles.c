@@ -363,6 +363,13 @@ static int panel_groups(const ns_tiles *t, int most) {
     return best;
 }
 
+/* Whether x is in the form that the level reads, and its rows are not multiples of 256 bytes apart,
+ * which would put those that are read together into few sets of the cache. */
+static int reads_as_given(const ns_table *table, const ns_tiles *t, int halves) {
+    return table->panel > NS_PANEL && halves && t->cols == NS_TILE_COLS * t->words
+           && t->cols % 128 != 0;
+}
+
 int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch, void *out) {
     /* High parts, and low parts where x is float; a line more keeps vectors out of each other's
      * way in the cache. */
@@ -370,18 +377,23 @@ int ns_tile_matmul(const ns_tiles *t, const void *x, int halves, int64_t batch, 
     ns_vectors v = {.stride = stride, .batch = (int)batch};
     wide_product j = {.p = {.table = ns_active(), .t = t, .x = &v}, .from = x, .to = out,
                       .halves = halves};
-    void *vectors;
+    void *vectors = NULL;
     if (j.p.table->tile_matmul == NULL
         || (t->kind != NS_BF16 && t->kind != NS_INT8 && t->kind != NS_INT4)) {
         return NS_ERROR_LEVEL;
     }
     if (batch < 0 || batch > INT32_MAX) return NS_ERROR_SIZE;
     if (batch <= j.p.table->few) return ns_tile_matvec(t, x, halves, batch, out);
-    if (posix_memalign(&vectors, 64, (size_t)(batch * stride + 16) * sizeof(uint32_t)) != 0) {
-        return NS_ERROR_MEMORY;
+    if (reads_as_given(j.p.table, t, halves)) {
+        v.data = (uint32_t *)x; /* only read */
+        v.stride = t->cols / 2;
+    } else {
+        if (posix_memalign(&vectors, 64, (size_t)(batch * stride + 16) * sizeof(uint32_t)) != 0) {
+            return NS_ERROR_MEMORY;
+        }
+        v.data = vectors;
+        ns_parallel(batch, 8, pairs_task, &j);
     }
-    v.data = vectors;
-    ns_parallel(batch, 8, pairs_task, &j);
     v.low = atomic_load(&j.low);
     j.panel = panel_groups(t, j.p.table->panel);
     ns_parallel((t->groups + j.panel - 1) / j.panel, 1, matmul_task, &j);
