@@ -221,9 +221,10 @@ static void group_of(const product *f, int64_t g, float *sums) {
     else quads_of_group_any(f, g, sums);
 }
 
-/* Bytes meet few sides sooner in registers, the more so where sums are scaled every few words. */
+/* What needs no expanding meets one side sooner in registers, and so do bytes; few sides, too, where
+ * sums are scaled every few words. */
 static int pays(const ns_tiles *t, int sides) {
-    if (t->kind == NS_BF16) return 1;
+    if (t->kind == NS_BF16) return t->masks != NULL || sides > 1;
     return takes_bytes(t) && sides >= (t->span == 0 ? 2 : t->span > 16 ? 3 : 6);
 }
 
