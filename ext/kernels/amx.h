@@ -22,14 +22,14 @@ static inline void set_shape(unit_shapes *c, int tile, int rows, int bytes) {
     c->row_bytes[tile] = (uint16_t)bytes;
 }
 
-/* Other libraries remember the shapes that they gave a thread's registers: they are put back. */
-static inline void unit_begin(const unit_shapes *shapes, unit_shapes *before) {
+/* Other libraries remember the shapes that they gave a thread's registers: whoever takes the unit puts
+ * back what it found. New shapes clear the registers. */
+static inline void unit_found(unit_shapes *before) {
     __asm__ volatile("sttilecfg %0" : "=m"(*before));
-    __asm__ volatile("ldtilecfg %0" ::"m"(*shapes));
 }
 
-static inline void unit_end(const unit_shapes *before) {
-    __asm__ volatile("ldtilecfg %0" ::"m"(*before));
+static inline void unit_shape(const unit_shapes *shapes) {
+    __asm__ volatile("ldtilecfg %0" ::"m"(*shapes));
 }
 
 /* The compiler's own forms do not say that they read memory. */

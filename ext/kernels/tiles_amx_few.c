@@ -41,14 +41,6 @@ static source source_of(const ns_tiles *t, int64_t g) {
     return (source){.masks = t->masks ? t->masks + g * t->words : NULL, .p = {p, p}};
 }
 
-/* Up to half a register of items, or a whole one. */
-INLINE __m512i loaded(const uint8_t *p, int bytes, const int narrow) {
-    if (narrow && bytes <= 32) {
-        return _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p));
-    }
-    return _mm512_loadu_si512(p);
-}
-
 /* The next eight words of pairs. */
 INLINE void spread_pairs(source *s, const int dense, const int narrow, uint8_t *to) {
     const uint8_t *p = s->p[0];
@@ -174,8 +166,7 @@ INLINE void scaled_of_group(const product *f, int64_t g, const int nibbles, cons
     for (int64_t i = 0; i < t->words; i += t->span, scales += NS_TILE_ROWS) {
         int64_t end = i + t->span < t->words ? i + t->span : t->words;
         quads_of_words(f, &s, i, end, nibbles, dense, narrow, whole[0][0]);
-        __m512i half = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)scales));
-        __m512 scale = _mm512_castsi512_ps(_mm512_slli_epi32(half, 16));
+        __m512 scale = halves_as_floats(scales);
         for (int k = 0; k < f->sides; k++) {
             __m512i both = _mm512_slli_epi32(_mm512_load_si512(whole[0][k]), 8);
             both = _mm512_add_epi32(both, _mm512_load_si512(whole[1][k]));
@@ -241,7 +232,8 @@ void NS_NAME(tile_matvec)(const ns_tiles *t, const ns_vectors *x, float *out, in
         product f = {.t = t, .upper = at, .lower = x->low ? lower : NULL,
                      .stride = 4 * x->stride, .sides = sides};
         unit_shapes shapes = shapes_of(sides), before;
-        unit_begin(&shapes, &before);
+        unit_found(&before);
+        unit_shape(&shapes);
         for (int64_t g = first; g < last; g++) {
             float sums[MOST_SIDES * NS_TILE_ROWS] __attribute__((aligned(64)));
             int64_t row = NS_TILE_ROWS * g, left = t->rows - row;
@@ -254,6 +246,6 @@ void NS_NAME(tile_matvec)(const ns_tiles *t, const ns_vectors *x, float *out, in
                 _mm512_mask_storeu_ps(out + (b + k) * stride + row, in, sum);
             }
         }
-        unit_end(&before);
+        unit_shape(&before);
     }
 }

@@ -91,9 +91,7 @@ INLINE void give(float *sums, int64_t stride, const int both) {
 static __m512 scales_at(const ns_tiles *t, int64_t g, int64_t k) {
     if (g >= t->groups) return _mm512_setzero_ps();
     const uint16_t *at = t->group_scales + (g * ns_tile_spans(t) + k) * NS_TILE_ROWS;
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at));
-    return _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)),
-                         _mm512_set1_ps(t->kind == NS_INT4 ? 0.0625f : 1.0f));
+    return _mm512_mul_ps(halves_as_floats(at), _mm512_set1_ps(t->kind == NS_INT4 ? 0.0625f : 1.0f));
 }
 
 /* sums += the product of the words first..last, by groups of columns. */
@@ -163,14 +161,14 @@ static void write_sums(const ns_tiles *t, int64_t g, int groups, const float *su
 static void meet_all(const ns_tiles *t, const ns_vectors *x, int64_t g, int groups, int64_t first,
                      int64_t last, const uint32_t *panel, float *sums) {
     unit_shapes shapes = shapes_of(x->batch < SIDES ? x->batch : SIDES);
-    __asm__ volatile("ldtilecfg %0" ::"m"(shapes));
+    unit_shape(&shapes);
     for (int b = 0; b < x->batch; b += SIDES, sums += SIDES * NS_TILE_ROWS * groups) {
         int sides = x->batch - b < SIDES ? x->batch - b : SIDES;
         block at = {.x = x->data + b * x->stride + 2 * first, .stride = x->stride,
                     .low = x->low ? 2 * t->words : 0};
         if (b && sides < SIDES) {
             shapes = shapes_of(sides);
-            __asm__ volatile("ldtilecfg %0" ::"m"(shapes));
+            unit_shape(&shapes);
         }
         if (sides > UNIT_ROWS) meet(t, g, groups, first, last, panel, &at, sides, sums, 1);
         else meet(t, g, groups, first, last, panel, &at, sides, sums, 0);
@@ -189,7 +187,7 @@ void NS_NAME(tile_matmul)(const ns_tiles *t, const ns_vectors *x, int groups, ui
     const int64_t words = block_words(t);
     unit_shapes before;
     float *sums = (float *)(panel + NS_PANEL_ITEMS(groups, NS_UNIT_WORDS));
-    __asm__ volatile("sttilecfg %0" : "=m"(before));
+    unit_found(&before);
     for (int64_t g = groups * first; g < groups * last; g += groups) {
         const uint8_t *from[NS_MOST_PANEL][2];
         for (int k = 0; k < groups && g + k < t->groups; k++) {
@@ -207,5 +205,5 @@ void NS_NAME(tile_matmul)(const ns_tiles *t, const ns_vectors *x, int groups, ui
         }
         write_sums(t, g, groups, sums, x->batch, out, halves);
     }
-    __asm__ volatile("ldtilecfg %0" ::"m"(before));
+    unit_shape(&before);
 }

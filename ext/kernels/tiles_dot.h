@@ -5,14 +5,6 @@
 
 #include "tiles_parts.h"
 
-/* Up to half a register of items, or a whole one. */
-INLINE __m512i loaded(const uint8_t *p, int bytes, const int narrow) {
-    if (narrow && bytes <= 32) {
-        return _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p));
-    }
-    return _mm512_loadu_si512(p);
-}
-
 enum { STREAMS = 8 };
 
 INLINE __m512 add_pairs(__m512 sum, __m512i w, const uint32_t *x) {

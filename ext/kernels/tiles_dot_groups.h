@@ -42,8 +42,7 @@ INLINE void walk_scaled(const ns_tiles *t, int64_t g, const uint32_t *const *x, 
                 }
             }
         }
-        __m512i half = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)scales));
-        __m512 scale = _mm512_castsi512_ps(_mm512_slli_epi32(half, 16));
+        __m512 scale = halves_as_floats(scales);
         UNROLL for (int v = 0; v < vectors; v++) {
             __m512i upper = _mm512_add_epi32(sum[4 * v], sum[4 * v + 1]);
             __m512i lower = _mm512_add_epi32(sum[4 * v + 2], sum[4 * v + 3]);

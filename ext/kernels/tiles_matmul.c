@@ -58,9 +58,7 @@ static void multiply_scaled(const ns_tiles *t, int64_t g, int64_t k, const uint3
             scale[h] = _mm512_setzero_ps();
             if (g + h >= t->groups) continue;
             const uint16_t *at = t->group_scales + ((g + h) * spans + k) * NS_TILE_ROWS;
-            __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at));
-            scale[h] = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16)),
-                                     _mm512_set1_ps(part));
+            scale[h] = _mm512_mul_ps(halves_as_floats(at), _mm512_set1_ps(part));
         }
         for (int n = 0; n < tokens * PANEL; n++) own[n] = _mm512_setzero_ps();
         multiply_any(panel + 2 * PANEL * 16 * i, 2 * count, x + 2 * i, stride, tokens, own);

@@ -11,6 +11,20 @@ enum { PREFETCH = 4096 };
 
 INLINE __m512i broadcast_32(const uint32_t *x) { return _mm512_set1_epi32((int)*x); }
 
+/* Up to half a register of items, or a whole one. */
+INLINE __m512i loaded(const uint8_t *p, int bytes, const int narrow) {
+    if (narrow && bytes <= 32) {
+        return _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p));
+    }
+    return _mm512_loadu_si512(p);
+}
+
+/* Sixteen bf16 numbers. */
+INLINE __m512 halves_as_floats(const uint16_t *at) {
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
 /* int32 sums of 255 * 127 a column hold so many columns; groups of columns are few enough. */
 static inline int takes_bytes(const ns_tiles *t) {
     return t->span || (t->kind == NS_INT8 && t->cols <= 65536);
