@@ -106,7 +106,7 @@ table-budgets: setup-dev
 	$(BIN)/python benchmarks/table_budgets.py
 
 table-losa: setup-dev
-	$(BIN)/python benchmarks/table_losa.py
+	$(BIN)/python benchmarks/table_losa.py --products auto --out docs/measured/losa_bf16.json
 
 table-recovery: setup-dev
 	$(BIN)/python benchmarks/table_recovery.py

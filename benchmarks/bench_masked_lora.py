@@ -1,8 +1,9 @@
 """A training step of masked LoRA against the form that builds B A, and against PEFT's LoRA.
 
-Run: python benchmarks/bench_masked_lora.py [--json FILE]
+Run: python benchmarks/bench_masked_lora.py [--products auto] [--json FILE]
 
-SmolLM2-135M at 70 % by magnitude, two windows of 512 tokens, rank 8 on all linears, float32: the
+SmolLM2-135M at 70 % by magnitude, two windows of 512 tokens, rank 8 on all linears, float32
+(``--products auto``: products in bfloat16 where that is fast): the
 forms take turns step by step (forward, backward, AdamW); the least time of each counts, and the
 least time that the processor spent (of all threads), which other work on the machine disturbs less.
 Peak memory: what a step adds to the process, each form in a process of its own.
@@ -74,9 +75,9 @@ def tokens(model: str = "smollm2") -> Tensor:
     return ns.models.windows(tokenizer, protocol.side("calibration"), length=512, count=2)
 
 
-def _training(model: nn.Module) -> Training:
+def _training(model: nn.Module, products: str) -> Training:
     return Training(model, [p for p in model.parameters() if p.requires_grad], 100,
-                    TrainOptions())
+                    TrainOptions(dtype=ns.models.products_of(model, products)))
 
 
 def step(form: str, training: Training, data: Tensor) -> None:
@@ -85,9 +86,9 @@ def step(form: str, training: Training, data: Tensor) -> None:
         training.step(data)
 
 
-def memory(form: str, queue: Any) -> None:
+def memory(form: str, products: str, queue: Any) -> None:
     """In a process of its own: bytes that two steps add to what the model takes."""
-    training, data = _training(model_of(form)), tokens()
+    training, data = _training(model_of(form), products), tokens()
     before = peak_memory()
     for _ in range(2):
         step(form, training, data)
@@ -99,17 +100,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--products", default="own", choices=ns.models.PRODUCTS)
     parser.add_argument("--json")
     arguments = parser.parse_args()
     found: dict[str, dict[str, float]] = {}
     context = multiprocessing.get_context("spawn")
     for form in FORMS:
         queue = context.Queue()
-        process = context.Process(target=memory, args=(form, queue))
+        process = context.Process(target=memory, args=(form, arguments.products, queue))
         process.start()
         found[form] = {"step_bytes": queue.get()}
         process.join()
-    runs = {form: _training(copy.deepcopy(model_of(form))) for form in FORMS}
+    runs = {form: _training(copy.deepcopy(model_of(form)), arguments.products)
+            for form in FORMS}
     data = tokens()
     times: dict[str, list[tuple[float, float]]] = {form: [] for form in FORMS}
     for _ in range(arguments.rounds):

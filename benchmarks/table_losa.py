@@ -1,12 +1,15 @@
 """LoSA and what it is made of: perplexity and choice accuracy at 70 %, equal steps and tokens.
 
-Run: make table-losa         (one seed, 50 k training tokens; goes on where it was stopped)
+Run: make table-losa         (one seed, 50 k training tokens, products in bfloat16 where that is
+                             fast; goes on where it was stopped)
      python benchmarks/table_losa.py --full         3 seeds, 200 k tokens and a curve to 2 M
      python benchmarks/table_losa.py --show         prints the table from what is there
      python benchmarks/table_losa.py --show --to "ours, distilled"     compared with another row
      python benchmarks/table_losa.py --quick        two rows of a few steps, to see that it runs
      python benchmarks/table_losa.py --device cuda  on a card; keep such rows in a file of their own
      python benchmarks/table_losa.py --workers 1    one row after the other, with all threads
+     python benchmarks/table_losa.py --products auto --out docs/measured/losa_bf16.json
+                                                    products in bfloat16 where that is fast
 
 SmolLM2-135M by docs/protocol.md: the first 32 windows of the calibration side prune, the windows
 after them are learnt from (seed s: drawn), the first 16 windows of the report side report. Every
@@ -70,9 +73,11 @@ QUICK_ROWS = ("dense", "uniform Wanda")
 class Bench:
     """The model, its dense weights, and the texts."""
 
-    def __init__(self, seed: int, tokens: int, side: str = "report", device: str = "cpu") -> None:
+    def __init__(self, seed: int, tokens: int, side: str = "report", device: str = "cpu",
+                 products: str = "own") -> None:
         loaded = ns.models.load("smollm2", device=device)
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
+        self.dtype = ns.models.products_of(self.model, products)
         self.targets = ns.models.find_targets(self.model)
         self.dense = [ns.models.get_weight(self.model, t).clone() for t in self.targets]
         self.teacher = copy.deepcopy(self.model).requires_grad_(False)
@@ -123,7 +128,8 @@ def change(bench: Bench, row: str, seed: int, rate: float | None, quick: bool
     """Make the row's model in place; what there is to say about it."""
     bench.restore()
     options = dict(ROWS[row])
-    train = TrainOptions(**{"learning_rate": RATE, "seed": seed, **options.pop("train", {})})
+    train = TrainOptions(**{"learning_rate": RATE, "seed": seed, "dtype": bench.dtype,
+                            **options.pop("train", {})})
     if rate is not None:
         train = replace(train, learning_rate=rate)
     rank = 8
@@ -136,11 +142,12 @@ def change(bench: Bench, row: str, seed: int, rate: float | None, quick: bool
         ours = row.startswith("propagation")
         rule = "propagation" if ours else "uniform"
         wanted: list[Any] = [ns.measure.PropagationCollector(SPARSITY)] if ours else []
-        found = (ns.measure.profile(bench.model, bench.prunes, evidence=wanted) if ours
+        found = (ns.measure.profile(bench.model, bench.prunes, evidence=wanted, dtype=bench.dtype)
+                 if ours
                  else ns.measure.sizes_only(bench.model))
         budget = ns.budgets.allocate(found, SPARSITY, rule=rule,
                                      **({"compensated": True} if ours else {}))
-        ns.pruning.prune(bench.model, budget, bench.prunes,
+        ns.pruning.prune(bench.model, budget, bench.prunes, dtype=bench.dtype,
                          refit=ns.pruning.Refit() if ours else None)
         if "LoRA" in row:
             keep = [ns.models.get_weight(bench.model, t) != 0 for t in bench.targets]
@@ -148,7 +155,8 @@ def change(bench: Bench, row: str, seed: int, rate: float | None, quick: bool
         return {}
     steps = options.pop("steps", 5)
     done = losa(bench.model, bench.data, calibration=bench.prunes, teacher=bench.teacher,
-                sparsity=SPARSITY, steps=1 if quick else steps, rank=rank, train=train, **options)
+                sparsity=SPARSITY, steps=1 if quick else steps, rank=rank, train=train,
+                dtype=bench.dtype, **options)
     return {"losses": [round(loss, 4) for loss in done.losses],
             "sparsities": [one["sparsity"] for one in done.steps],
             "mean_ranks": [float(np.mean(list(one["ranks"].values()))) for one in done.steps],
@@ -156,15 +164,15 @@ def change(bench: Bench, row: str, seed: int, rate: float | None, quick: bool
 
 
 @functools.lru_cache(maxsize=1)
-def bench_of(seed: int, tokens: int, side: str, device: str) -> Bench:
+def bench_of(seed: int, tokens: int, side: str, device: str, products: str) -> Bench:
     """The one bench of this process: rows of one seed and length follow each other."""
-    return Bench(seed, tokens, side, device)
+    return Bench(seed, tokens, side, device, products)
 
 
 def measure(arguments: argparse.Namespace, row: str, tokens: int, seed: int) -> dict[str, Any]:
     """One row of the table."""
     bench = bench_of(seed, tokens, "selection" if arguments.selection else "report",
-                     arguments.device)
+                     arguments.device, arguments.products)
     begin = time.perf_counter()
     about = change(bench, row, seed, arguments.learning_rate, arguments.quick)
     spent = time.perf_counter() - begin
@@ -253,6 +261,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2,
                         help="processes, each with its share of the threads and its own model")
+    parser.add_argument("--products", default="own", choices=ns.models.PRODUCTS,
+                        help="own: float32, as the protocol has it; reports always are")
     parser.add_argument("--items", type=int, default=200, help="of the choice task")
     parser.add_argument("--out", default="docs/measured/losa.json")
     parser.add_argument("--selection", action="store_true", help="report on the selection text")

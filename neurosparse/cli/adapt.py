@@ -60,7 +60,8 @@ def command(
     report_windows: Annotated[int, typer.Option(
         help="Windows of the reported perplexity.", rich_help_panel=_Text)] = 16,
     values: of.Values = "bf16", group: of.Group = None,
-    dtype: of.Dtype = "float32", device: of.Device = "cpu", seed: run.Seed = 0,
+    dtype: of.Dtype = "float32", products: learn.Products = "auto", device: of.Device = "cpu",
+    seed: run.Seed = 0,
     resume: run.Resume = False, overwrite: run.Overwrite = False, dry_run: run.DryRun = False,
     as_json: run.AsJson = False, progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
@@ -85,7 +86,7 @@ def command(
     options = AdaptOptions(
         model=model, losa=losa, out=out, data=data, report_text=report_text, tokens=tokens,
         window_length=window_length, report_windows=report_windows, values=values, group_size=group,
-        teacher=teacher, dtype=dtype, device=device)
+        teacher=teacher, dtype=dtype, products=products, device=device)
     if dry_run:
         _print_cost(adapt_cost(options), as_json=as_json)
         return

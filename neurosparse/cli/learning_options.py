@@ -29,3 +29,6 @@ Batch = Annotated[int, typer.Option(help="Windows an optimiser step.", rich_help
 Dropout = Annotated[float, typer.Option(help="On the update's input.", rich_help_panel=_Learn)]
 Checkpointing = Annotated[bool, typer.Option(
     "--checkpointing", help="Less memory, a third more time.", rich_help_panel=_Learn)]
+Products = Annotated[str, typer.Option(
+    help="auto: prunes and learns with products in bfloat16 where that is fast; own: in --dtype.",
+    rich_help_panel="Run")]

@@ -9,9 +9,9 @@ import torch
 
 from neurosparse.adaptation import LosaOptions
 from neurosparse.adaptation.schedule import batches_of_steps
-from neurosparse.errors import TextError
+from neurosparse.errors import InputError, TextError
 from neurosparse.measure import protocol
-from neurosparse.models import read_documents, windows
+from neurosparse.models import PRODUCTS, read_documents, windows
 from neurosparse.sparse.kinds import find_group
 
 # Of one text that is given, the last tenth reports.
@@ -43,11 +43,14 @@ class AdaptOptions:
         The dense model, where ``losa.train`` distils; a model that is pruned here is its own.
     dtype, device
         How the model computes.
+    products
+        Of the matrix products that prune and learn: ``"auto"``, bfloat16 where that is fast; or
+        ``"own"``, in ``dtype``. Reports are in ``dtype``.
 
     Raises
     ------
     InputError
-        An unknown kind of values, or a size of groups that it has not.
+        An unknown kind of values or products, or a size of groups that the kind has not.
     """
 
     model: str
@@ -63,9 +66,13 @@ class AdaptOptions:
     teacher: str | None = None
     dtype: str = "float32"
     device: str = "cpu"
+    products: str = "auto"
 
     def __post_init__(self) -> None:
         find_group(self.values, self.group_size)
+        if self.products not in PRODUCTS:
+            raise InputError("adapt", found=f"products {self.products!r}",
+                             expected=" or ".join(PRODUCTS))
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def adapt_step(options: AdaptOptions, *, resume: bool = False, overwrite: bool =
     with record.timed("evaluate"):
         before = perplexity(loaded.model, texts.report, progress=progress)
     with record.timed("adapt"), _Log(out / _LOG) as log:
-        done = _learn(options.losa, loaded.model, texts, teacher, folder=out / _WORK,
+        done = _learn(options.losa, loaded.model, texts, teacher,
+                      products_of(loaded.model, options.products), folder=out / _WORK,
                       resume=resume, progress=progress, watch=log)
     with record.timed("evaluate"):
         after = perplexity(loaded.model, texts.report, progress=progress)
@@ -91,10 +92,11 @@ def _teacher(options: AdaptOptions, loaded: Opened) -> torch.nn.Module | None:
 
 
 def _learn(options: LosaOptions, model: torch.nn.Module, texts: Windows,
-           teacher: torch.nn.Module | None, **run: Any) -> LosaResult:
+           teacher: torch.nn.Module | None, dtype: torch.dtype | None, **run: Any) -> LosaResult:
+    options = replace(options, train=replace(options.train, dtype=options.train.dtype or dtype))
     if options.sparsity is not None:
         return losa(model, texts.data, calibration=texts.calibration, teacher=teacher,
-                    dtype=products_of(model, "auto"), **run, **_fields(options))
+                    dtype=dtype, **run, **_fields(options))
     return recover(model, texts.data, rank=options.rank, scale=options.scale, teacher=teacher,
                    dropout=options.dropout, update=options.update, train=options.train,
                    every=options.every, **run)
@@ -167,6 +169,7 @@ def _deliver(options: AdaptOptions, loaded: Opened, record: RunRecord, done: Los
         "steps": [{**one, "losses": [round(loss, 5) for loss in one["losses"]]}
                   for one in done.steps],
         "bytes": size,
+        "products": str(products_of(loaded.model, options.products) or options.dtype),
     }
     record.write(out / "run.json")
     write_json(out / "steps.json", record.results["steps"])

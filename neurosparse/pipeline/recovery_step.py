@@ -71,7 +71,8 @@ class Recovery:
         self._options: dict[str, Any] = {
             "losa": losa, "out": str(self.folder), "data": how.data, "tokens": how.tokens,
             "window_length": options.window_length, "dtype": options.dtype,
-            "device": options.device, "values": _VALUES.get(options.dtype, "bf16"),
+            "device": options.device, "products": options.products,
+            "values": _VALUES.get(options.dtype, "bf16"),
             "teacher": options.model if how.distill else None}
         gather_windows(self._adapt(self._dense), load_tokenizer(self._dense))
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
+import torch
 from cli_runner import Done, interrupted_here, linked, refused, run, write_records
 from tiny import tiny_model, tiny_text, write_tiny
 
 import neurosparse as ns
+from neurosparse.pipeline import AdaptOptions
+
+STEP = importlib.import_module("neurosparse.pipeline.adapt_step")  # the package has its function
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,32 @@ def test_table_and_dry_run(place: Path) -> None:
     done = run(*_command(place, "--update", "values", "--rule", "propagation", "--distill", "1"))
     assert done.code == 0, done.err
     assert "not learnt from" in done.out and "70.00%" in done.out
+
+
+def test_products_are_as_asked_and_said(place: Path, whole: Done) -> None:
+    fast = ns.models.products_of(ns.models.load(place / "model").model, "auto")
+    assert whole.json["products"] == str(fast or "float32")
+    done = run(*_command(place, "--json", "--products", "own"))
+    assert done.code == 0 and done.json["products"] == "float32"
+    refused(run(*_command(place, "--products", "slow")), "auto or own")
+
+
+def test_learning_takes_the_products_of_the_run(place: Path, monkeypatch: pytest.MonkeyPatch
+                                                ) -> None:
+    seen = []
+
+    def watched(model: object, data: object, **options: object) -> None:
+        seen.append((options["dtype"], options["train"].dtype))  # type: ignore[attr-defined]
+        raise InterruptedError
+
+    monkeypatch.setattr(STEP, "losa", watched)
+    monkeypatch.setattr(STEP, "products_of", lambda model, products: torch.bfloat16)
+    losa = ns.adaptation.LosaOptions(sparsity=0.7, steps=1, windows=8)
+    options = AdaptOptions(str(place / "model"), losa, out=str(place / "out"),
+                           data=str(place / "own.jsonl"), window_length=32)
+    with pytest.raises(InterruptedError):
+        STEP.adapt_step(options)
+    assert seen == [(torch.bfloat16, torch.bfloat16)]
 
 
 def test_interrupted_and_resumed(place: Path, whole: Done) -> None:
