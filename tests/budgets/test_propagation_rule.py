@@ -95,6 +95,8 @@ def test_it_uses_the_last_point_below_and_says_so() -> None:
     assert sum(t.value for t in mild.targets) == pytest.approx(0.4)
     with pytest.raises(BudgetError, match="stiffness"):
         allocate(profile, 0.6, rule="propagation", stiffness=-1.0)
+    with pytest.raises(BudgetError, match="spread"):
+        allocate(profile, 0.6, rule="propagation", spread=1.5)
     with pytest.raises(BudgetError, match="propagation"):
         allocate(Profile(["a"], np.array([4]), np.array([0]), ["a"], np.ones(1)), 0.5,
                  rule="propagation")
@@ -110,3 +112,14 @@ def test_rates_differ_less_where_the_rest_is_solved_again() -> None:
     assert np.ptp(solved) == pytest.approx(np.ptp(plain) / 2)
     assert solved.mean() == pytest.approx(0.6, abs=1e-12)
     assert stiffness_at(0.6, compensated=True) == pytest.approx(2 * stiffness_at(0.6))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_spread_takes_rates_towards_their_mean(spread: float) -> None:
+    sizes, gains = np.full(4, 100), np.array([0.5, 1.0, 2.0, 4.0])
+    at = path_below(0.6)[-1]
+    profile = _profile([at], np.full((1, 4), at), _density(gains, 12.0, sizes)[None], sizes)
+    whole = allocate(profile, 0.6, rule="propagation").rates
+    found = allocate(profile, 0.6, rule="propagation", spread=spread).rates
+    np.testing.assert_allclose(found, 0.6 + spread * (np.asarray(whole) - 0.6), atol=1e-9)
+    assert np.std(whole) > 0.01
