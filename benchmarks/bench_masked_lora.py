@@ -3,9 +3,9 @@
 Run: python benchmarks/bench_masked_lora.py [--products auto] [--json FILE]
 
 SmolLM2-135M at 70 % by magnitude, two windows of 512 tokens, rank 8 on all linears, float32
-(``--products auto``: products in bfloat16 where that is fast): the
-forms take turns step by step (forward, backward, AdamW); the least time of each counts, and the
-least time that the processor spent (of all threads), which other work on the machine disturbs less.
+(``--products auto``: products in bfloat16 where that is fast): the forms take turns step by step
+(forward, backward, AdamW); the least time of each counts, and the least time that the processor
+spent (of all threads), which other work on the machine disturbs less.
 Peak memory: what a step adds to the process, each form in a process of its own.
 """
 

@@ -67,7 +67,7 @@ ROWS: dict[str, dict[str, Any]] = {
                                      "train": {**DISTILLED, "learning_rate": RATE_VALUES}},
 }
 
-QUICK_ROWS = ("dense", "uniform Wanda")
+SHORT_ROWS = ("dense", "uniform Wanda")
 
 
 class Bench:
@@ -206,7 +206,7 @@ def run(arguments: argparse.Namespace, path: Path) -> None:
               for seed in range(arguments.seeds) for row in arguments.rows
               if f"{row}|{tokens}|{seed}" not in table]
     # The long ones first: the last row of one process must not keep the others waiting.
-    wanted.sort(key=lambda one: (one[1], one[2], one[0] in QUICK_ROWS))
+    wanted.sort(key=lambda one: (one[1], one[2], one[0] in SHORT_ROWS))
     begin = time.perf_counter()
     for (row, tokens, seed), found in measured(arguments, wanted):
         key = f"{row}|{tokens}|{seed}"

@@ -148,7 +148,7 @@ def matvec(values: Array, kind: str, masks: Array | None, offsets: Array, scales
     """``out[b, r] = sum_j W[r, j] x[b, j]``, summed in float64."""
     dense = twin.to_float(dense_of(values, kind, masks, offsets, rows, cols), kind)
     if scales is not None and scales.ndim == 3:
-        by_row = scales.transpose(0, 2, 1).reshape(-1, scales.shape[1])[:rows]
+        by_row = scales.transpose(0, 2, 1).reshape(len(scales) * ROWS, scales.shape[1])[:rows]
         dense *= twin.spread_scales(np.ascontiguousarray(by_row), cols)
         scales = None
     with np.errstate(invalid="ignore"):  # an infinite x meets a zero

@@ -69,11 +69,7 @@ INLINE void spread_quads(source *s, const int words, const int nibbles, const in
         const uint8_t *p = s->p[stream];
         uint64_t bits = dense ? 0 : s->masks[k];
         int bytes = dense ? 64 : __builtin_popcountll(bits);
-        __m512i w = loaded(p, bytes, narrow);
-        if (nibbles) {
-            if (!odd) w = _mm512_slli_epi16(w, 4);
-            w = _mm512_and_si512(w, _mm512_set1_epi8(-16));
-        }
+        __m512i w = bytes_of_word(p, bytes, nibbles, odd, narrow);
         if (!dense) w = expanded_8(bits, w);
         _mm512_store_si512(to + 64 * k, w);
         if (dense ? stream == 0 : !odd && (!nibbles || k % 4 == 0)) __builtin_prefetch(p + PREFETCH);
@@ -88,7 +84,7 @@ INLINE void pairs_of_group(const product *f, int64_t g, const int dense, const i
     const int64_t steps = f->t->words / 8;
     source s = source_of(f->t, g);
     UNIT_ZERO(0);
-    spread_pairs(&s, dense, narrow, buffer[0]);
+    if (steps) spread_pairs(&s, dense, narrow, buffer[0]);
     for (int64_t i = 0; i < steps; i++) {
         if (i + 1 < steps) spread_pairs(&s, dense, narrow, buffer[(i + 1) % 2]);
         UNIT_LOAD(3, buffer[i % 2], 64);
@@ -147,9 +143,8 @@ INLINE void quads_of_group(const product *f, int64_t g, const int dense, const i
     for (int k = 0; k < f->sides; k++) {
         double step = step_of(f, k);
         for (int r = 0; r < NS_TILE_ROWS; r++) {
-            int64_t row = NS_TILE_ROWS * g + r, own = row < t->rows ? t->sums[row] : 0;
-            int64_t sum = 256 * (int64_t)whole[0][k][r] + whole[1][k][r] - 32768 * own;
-            sums[NS_TILE_ROWS * k + r] = (float)((double)sum * step);
+            sums[NS_TILE_ROWS * k + r] = sum_of_bytes(t, NS_TILE_ROWS * g + r, whole[0][k][r],
+                                                      whole[1][k][r], step);
         }
     }
 }
@@ -173,9 +168,8 @@ INLINE void scaled_of_group(const product *f, int64_t g, const int nibbles, cons
             total[k] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(both), scale, total[k]);
         }
     }
-    int64_t row = NS_TILE_ROWS * g, left = t->rows - row;
-    __mmask16 in = left < 16 ? (__mmask16)((1u << left) - 1) : 0xffff;
-    __m512 own = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, t->totals + row), _mm512_set1_ps(32768));
+    __m512 own = _mm512_maskz_loadu_ps(rows_in(t, g), t->totals + NS_TILE_ROWS * g);
+    own = _mm512_mul_ps(own, _mm512_set1_ps(32768));
     for (int k = 0; k < f->sides; k++) {
         __m512 sum = _mm512_fmsub_ps(total[k], _mm512_set1_ps(nibbles ? 0.0625f : 1.0f), own);
         sum = _mm512_mul_ps(sum, _mm512_set1_ps(step_of(f, k)));
@@ -236,14 +230,12 @@ void NS_NAME(tile_matvec)(const ns_tiles *t, const ns_vectors *x, float *out, in
         unit_shape(&shapes);
         for (int64_t g = first; g < last; g++) {
             float sums[MOST_SIDES * NS_TILE_ROWS] __attribute__((aligned(64)));
-            int64_t row = NS_TILE_ROWS * g, left = t->rows - row;
-            __mmask16 in = left < 16 ? (__mmask16)((1u << left) - 1) : 0xffff;
-            __m512 scale = t->scales ? _mm512_maskz_loadu_ps(in, t->scales + row)
-                                     : _mm512_set1_ps(1);
+            const __mmask16 in = rows_in(t, g);
+            const __m512 scale = row_scales(t, g);
             group_of(&f, g, sums);
             for (int k = 0; k < sides; k++) {
                 __m512 sum = _mm512_mul_ps(_mm512_load_ps(sums + NS_TILE_ROWS * k), scale);
-                _mm512_mask_storeu_ps(out + (b + k) * stride + row, in, sum);
+                _mm512_mask_storeu_ps(out + (b + k) * stride + NS_TILE_ROWS * g, in, sum);
             }
         }
         unit_shape(&before);

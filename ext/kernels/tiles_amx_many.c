@@ -87,13 +87,6 @@ INLINE void give(float *sums, int64_t stride, const int both) {
     UNIT_STORE(3, sums + UNIT_ROWS * stride + 16, 4 * stride);
 }
 
-/* Scales of group `g` for the group of columns `k`, as they are multiplied with its sums. */
-static __m512 scales_at(const ns_tiles *t, int64_t g, int64_t k) {
-    if (g >= t->groups) return _mm512_setzero_ps();
-    const uint16_t *at = t->group_scales + (g * ns_tile_spans(t) + k) * NS_TILE_ROWS;
-    return _mm512_mul_ps(halves_as_floats(at), _mm512_set1_ps(t->kind == NS_INT4 ? 0.0625f : 1.0f));
-}
-
 /* sums += the product of the words first..last, by groups of columns. */
 INLINE void multiply_scaled(const ns_tiles *t, int64_t g, int64_t first, int64_t last,
                             const block *b, int sides, const uint32_t *left, const uint32_t *right,
@@ -102,7 +95,7 @@ INLINE void multiply_scaled(const ns_tiles *t, int64_t g, int64_t first, int64_t
     block at = *b;
     for (int64_t i = first; i < last; i += t->span) {
         int64_t steps = ((last - i < t->span ? last - i : t->span)) / STEP;
-        __m512 scale[2] = {scales_at(t, g, i / t->span), scales_at(t, g + 1, i / t->span)};
+        __m512 scale[2] = {column_scales(t, g, i / t->span), column_scales(t, g + 1, i / t->span)};
         clear(both);
         multiply(&at, left, right, steps, both);
         give(own[0], 32, both);
@@ -133,27 +126,6 @@ INLINE void meet(const ns_tiles *t, int64_t g, int groups, int64_t first, int64_
         else clear(both);
         multiply(b, left, right, (last - first) / STEP, both);
         give(sums, stride, both);
-    }
-}
-
-/* Finished sums [batch, 16 groups] to out [batch, rows], times the rows' scales. */
-static void write_sums(const ns_tiles *t, int64_t g, int groups, const float *sums, int batch,
-                       void *out, int halves) {
-    for (int k = 0; k < groups; k++) {
-        int64_t row = NS_TILE_ROWS * (g + k), left = t->rows - row;
-        if (left <= 0) return;
-        __mmask16 in = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        __m512 scale = t->scales ? _mm512_maskz_loadu_ps(in, t->scales + row) : _mm512_set1_ps(1);
-        for (int b = 0; b < batch; b++) {
-            __m512 v = _mm512_load_ps(sums + NS_TILE_ROWS * (groups * (int64_t)b + k));
-            v = _mm512_mul_ps(v, scale);
-            int64_t to = b * t->rows + row;
-            if (halves) {
-                _mm256_mask_storeu_epi16((uint16_t *)out + to, in, (__m256i)_mm512_cvtneps_pbh(v));
-            } else {
-                _mm512_mask_storeu_ps((float *)out + to, in, v);
-            }
-        }
     }
 }
 
@@ -203,7 +175,10 @@ void NS_NAME(tile_matmul)(const ns_tiles *t, const ns_vectors *x, int groups, ui
             }
             meet_all(t, x, g, groups, start, stop, panel, sums);
         }
-        write_sums(t, g, groups, sums, x->batch, out, halves);
+        for (int k = 0; k < groups; k++) {
+            write_group(t, g + k, sums + NS_TILE_ROWS * k, NS_TILE_ROWS * groups, 0, x->batch, out,
+                        halves);
+        }
     }
     unit_shape(&before);
 }

@@ -136,9 +136,7 @@ INLINE void quads_to(const ns_tiles *t, int64_t g, const ns_vectors *x, int b, i
         _mm512_storeu_si512(upper, total[2 * k]);
         _mm512_storeu_si512(lower, total[2 * k + 1]);
         for (int r = 0; r < NS_TILE_ROWS; r++) {
-            int64_t row = NS_TILE_ROWS * g + r;
-            int64_t own = row < t->rows ? t->sums[row] : 0;
-            sums[k][r] = (float)((double)(256 * (int64_t)upper[r] + lower[r] - 32768 * own) * step);
+            sums[k][r] = sum_of_bytes(t, NS_TILE_ROWS * g + r, upper[r], lower[r], step);
         }
     }
 }

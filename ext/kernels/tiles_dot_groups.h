@@ -6,14 +6,6 @@
 
 enum { VECTORS = STREAMS / 2 };
 
-INLINE __m512i bytes_of_word(const uint8_t *p, int bytes, const int nibbles, const int upper,
-                             const int narrow) {
-    __m512i w = loaded(p, bytes, narrow);
-    if (!nibbles) return w;
-    if (!upper) w = _mm512_slli_epi16(w, 4);
-    return _mm512_and_si512(w, _mm512_set1_epi8(-16));
-}
-
 /* Streams 2 k and 2 k + 1 are the upper and lower bytes of vector k. */
 INLINE void walk_scaled(const ns_tiles *t, int64_t g, const uint32_t *const *x, const int vectors,
                         const int nibbles, const int dense, const int narrow, __m512 *total) {
@@ -79,8 +71,7 @@ static void dot_scaled(const ns_tiles *t, const ns_vectors *x, float *out, int64
     const float part = t->kind == NS_INT4 ? 0.0625f : 1.0f;
     for (int64_t g = first; g < last; g++) {
         int64_t row = NS_TILE_ROWS * g;
-        __mmask16 in = t->rows - row < NS_TILE_ROWS ? (__mmask16)((1u << (t->rows - row)) - 1)
-                                                    : 0xffff;
+        __mmask16 in = rows_in(t, g);
         __m512 own = _mm512_mul_ps(_mm512_maskz_loadu_ps(in, t->totals + row),
                                    _mm512_set1_ps(32768));
         for (int b = 0; b < x->batch; b += VECTORS) {

@@ -49,17 +49,10 @@ static void multiply_any(const uint32_t *panel, int64_t pairs, const uint32_t *x
 static void multiply_scaled(const ns_tiles *t, int64_t g, int64_t k, const uint32_t *panel,
                             int64_t words, const uint32_t *x, int64_t stride, int tokens,
                             __m512 *sums) {
-    const float part = t->kind == NS_INT4 ? 0.0625f : 1.0f;
-    const int64_t spans = ns_tile_spans(t);
     for (int64_t i = 0; i < words; i += t->span, k++) {
         __m512 own[TOKENS * PANEL], scale[PANEL];
         int64_t count = words - i < t->span ? words - i : t->span;
-        for (int h = 0; h < PANEL; h++) {
-            scale[h] = _mm512_setzero_ps();
-            if (g + h >= t->groups) continue;
-            const uint16_t *at = t->group_scales + ((g + h) * spans + k) * NS_TILE_ROWS;
-            scale[h] = _mm512_mul_ps(halves_as_floats(at), _mm512_set1_ps(part));
-        }
+        for (int h = 0; h < PANEL; h++) scale[h] = column_scales(t, g + h, k);
         for (int n = 0; n < tokens * PANEL; n++) own[n] = _mm512_setzero_ps();
         multiply_any(panel + 2 * PANEL * 16 * i, 2 * count, x + 2 * i, stride, tokens, own);
         for (int n = 0; n < tokens * PANEL; n++) {
@@ -70,26 +63,6 @@ static void multiply_scaled(const ns_tiles *t, int64_t g, int64_t k, const uint3
 
 static int next_tokens(int left) {
     return left >= 12 ? 12 : left >= 8 ? 8 : left >= 4 ? 4 : left;
-}
-
-/* Finished sums to out [vector, row], times the rows' scales. */
-static void write_sums(const ns_tiles *t, int64_t row, const __m512 *sums, int64_t b, int tokens,
-                       void *out, int halves) {
-    for (int g = 0; g < PANEL; g++) {
-        int64_t at = row + NS_TILE_ROWS * g, left = t->rows - at;
-        if (left <= 0) return;
-        __mmask16 in = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        __m512 scale = t->scales ? _mm512_maskz_loadu_ps(in, t->scales + at) : _mm512_set1_ps(1);
-        for (int k = 0; k < tokens; k++) {
-            __m512 v = _mm512_mul_ps(sums[k * PANEL + g], scale);
-            int64_t to = (b + k) * t->rows + at;
-            if (halves) {
-                _mm256_mask_storeu_epi16((uint16_t *)out + to, in, (__m256i)_mm512_cvtneps_pbh(v));
-            } else {
-                _mm512_mask_storeu_ps((float *)out + to, in, v);
-            }
-        }
-    }
 }
 
 static void one_panel(const ns_tiles *t, const ns_vectors *x, int64_t g, uint32_t *panel,
@@ -120,8 +93,14 @@ static void one_panel(const ns_tiles *t, const ns_vectors *x, int64_t g, uint32_
                     multiply_any(panel, 2 * (stop - start), at, x->stride, tokens, sums);
                 }
             }
-            if (stop < t->words) memcpy(own, sums, bytes);
-            else write_sums(t, NS_TILE_ROWS * g, sums, b, tokens, out, halves);
+            if (stop < t->words) {
+                memcpy(own, sums, bytes);
+                continue;
+            }
+            for (int k = 0; k < PANEL; k++) {
+                write_group(t, g + k, (const float *)(sums + k), NS_TILE_ROWS * PANEL, b, tokens,
+                            out, halves);
+            }
         }
     }
 }

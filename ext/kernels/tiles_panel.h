@@ -52,9 +52,7 @@ INLINE void expand_halves(const ns_tiles *t, int64_t g, int64_t first, int64_t l
     for (int64_t i = first; i < last; i++) {
         uint64_t word = masks ? masks[i] : ~(uint64_t)0;
         const uint8_t **p = from + i % 2;
-        __m512i w = _mm512_loadu_si512(*p);
-        if (i % 2 == 0) w = _mm512_slli_epi16(w, 4);
-        __m512i quads = expanded_8(word, _mm512_and_si512(w, _mm512_set1_epi8(-16)));
+        __m512i quads = expanded_8(word, bytes_of_word(*p, 64, 1, i % 2, 0));
         __builtin_prefetch(*p + PREFETCH);
         *p += __builtin_popcountll(word);
         for (int j = 0; j < 2; j++, to += step) {
@@ -77,6 +75,31 @@ INLINE void expand_group(const ns_tiles *t, int64_t g, int64_t first, int64_t la
         expand_halves(t, g, first, last, from, step, to);
     } else {
         expand_pairs(t, g, first, last, from, step, to);
+    }
+}
+
+/* Scales of a group for group `k` of the columns, as they are multiplied with its sums. */
+INLINE __m512 column_scales(const ns_tiles *t, int64_t g, int64_t k) {
+    if (g >= t->groups) return _mm512_setzero_ps();
+    const uint16_t *at = t->group_scales + (g * ns_tile_spans(t) + k) * NS_TILE_ROWS;
+    return _mm512_mul_ps(halves_as_floats(at), _mm512_set1_ps(t->kind == NS_INT4 ? 0.0625f : 1.0f));
+}
+
+/* Finished sums of a group, `stride` floats from side to side, to out [side, row] from side `first`
+ * on, times the rows' scales. */
+INLINE void write_group(const ns_tiles *t, int64_t g, const float *sums, int64_t stride,
+                        int64_t first, int sides, void *out, int halves) {
+    const __mmask16 in = rows_in(t, g);
+    const __m512 scale = row_scales(t, g);
+    if (in == 0) return;
+    for (int k = 0; k < sides; k++) {
+        __m512 v = _mm512_mul_ps(_mm512_load_ps(sums + k * stride), scale);
+        int64_t to = (first + k) * t->rows + NS_TILE_ROWS * g;
+        if (halves) {
+            _mm256_mask_storeu_epi16((uint16_t *)out + to, in, (__m256i)_mm512_cvtneps_pbh(v));
+        } else {
+            _mm512_mask_storeu_ps((float *)out + to, in, v);
+        }
     }
 }
 

@@ -19,10 +19,37 @@ INLINE __m512i loaded(const uint8_t *p, int bytes, const int narrow) {
     return _mm512_loadu_si512(p);
 }
 
+/* The same of bytes; nibbles stand two in one (kernels.h), those of odd words in the upper half. */
+INLINE __m512i bytes_of_word(const uint8_t *p, int bytes, const int nibbles, const int upper,
+                             const int narrow) {
+    __m512i w = loaded(p, bytes, narrow);
+    if (!nibbles) return w;
+    if (!upper) w = _mm512_slli_epi16(w, 4);
+    return _mm512_and_si512(w, _mm512_set1_epi8(-16));
+}
+
+/* Which of a group's sixteen rows are of the matrix; none beyond it. */
+INLINE __mmask16 rows_in(const ns_tiles *t, int64_t g) {
+    int64_t left = t->rows - NS_TILE_ROWS * g;
+    return left >= NS_TILE_ROWS ? 0xffff : left <= 0 ? 0 : (__mmask16)((1u << left) - 1);
+}
+
+/* Scales of a group's rows; one where it has none of them. */
+INLINE __m512 row_scales(const ns_tiles *t, int64_t g) {
+    if (t->scales == NULL) return _mm512_set1_ps(1);
+    return _mm512_maskz_loadu_ps(rows_in(t, g), t->scales + NS_TILE_ROWS * g);
+}
+
 /* Sixteen bf16 numbers. */
 INLINE __m512 halves_as_floats(const uint16_t *at) {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+/* What integer sums of a row stand for: x is 256 upper + lower - 32768, times a step. */
+INLINE float sum_of_bytes(const ns_tiles *t, int64_t row, int64_t upper, int64_t lower, double step) {
+    int64_t own = row < t->rows ? t->sums[row] : 0;
+    return (float)((double)(256 * upper + lower - 32768 * own) * step);
 }
 
 /* int32 sums of 255 * 127 a column hold so many columns; groups of columns are few enough. */

@@ -141,7 +141,7 @@ def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dic
 @rule_form(evidence=("propagation",), columns=_columns, notes=_notes)
 def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | None = None,
                       per: str = "linear", compensated: bool = False,
-                      spread: float | None = None) -> Floats:
+                      spread: float = 1.0) -> Floats:
     """Rule ``propagation``: rates of equal marginal damage at the output, with no trial.
 
     The damage of a budget is the KL divergence of the sparse model's predictions from the dense
@@ -174,10 +174,10 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | N
     if stiffness is not None and not stiffness > 0:
         raise BudgetError("allocate with rule 'propagation'", found=f"stiffness={stiffness!r}",
                           expected="a positive number")
-    if spread is not None and not 0 <= spread <= 1:
+    if not 0 <= spread <= 1:
         raise BudgetError("allocate with rule 'propagation'", found=f"spread={spread!r}",
                           expected="a number from 0 to 1")
     rates, marginal = marginal_of(profile, sparsity, per)
     k = stiffness_at(sparsity, compensated=compensated) if stiffness is None else stiffness
     found = next_rates(rates, marginal, profile.sizes, sparsity, k)
-    return sparsity + (1.0 if spread is None else spread) * (found - sparsity)
+    return sparsity + spread * (found - sparsity)

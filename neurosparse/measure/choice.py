@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from neurosparse.errors import InputError
 from neurosparse.measure.accuracy import Accuracy
 from neurosparse.measure.choice_items import ChoiceItem
+from neurosparse.models.last_row import last_row
 from neurosparse.progress import Progress, silent
 
 
@@ -53,8 +54,9 @@ def choice_scores(model: nn.Module, tokenizer: Any, item: ChoiceItem) -> NDArray
     after = [_continuation(tokenizer, item.context, choice, len(context))
              for choice in item.choices]
     device = model.get_input_embeddings().weight.device  # type: ignore[operator]
-    first = model(input_ids=torch.tensor([context], device=device), use_cache=True,
-                  logits_to_keep=1)
+    with last_row(model):
+        first = model(input_ids=torch.tensor([context], device=device), use_cache=True,
+                      logits_to_keep=1)
     cache = first.past_key_values
     cache.batch_repeat_interleave(len(after))
     longest = max(map(len, after))

@@ -169,7 +169,8 @@ def _deliver(options: AdaptOptions, loaded: Opened, record: RunRecord, done: Los
         "steps": [{**one, "losses": [round(loss, 5) for loss in one["losses"]]}
                   for one in done.steps],
         "bytes": size,
-        "products": str(products_of(loaded.model, options.products) or options.dtype),
+        "products": str(options.losa.train.dtype or products_of(loaded.model, options.products)
+                        or options.dtype),
     }
     record.write(out / "run.json")
     write_json(out / "steps.json", record.results["steps"])

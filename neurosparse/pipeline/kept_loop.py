@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from neurosparse.models.last_row import last_row
 from neurosparse.sparse import Decoder, find_loop
 
 _TAIL, _STEP = 24, 16
@@ -63,7 +64,7 @@ class KeptLoop:
 
     def _logits(self) -> torch.Tensor:
         """What the model says to a few tokens: any change of its weights shows in some bit."""
-        with torch.inference_mode():
+        with torch.inference_mode(), last_row(self.model):
             out: torch.Tensor = self.model(input_ids=torch.arange(3, 3 + _PROBE)[None],
                                            use_cache=False, logits_to_keep=1).logits
         return out

@@ -75,6 +75,14 @@ def test_every_item_stored_gives_the_same_product(case: Case, batch: int) -> Non
     assert np.all(np.abs(dense.matvec(x) - exact(case, x)) <= bound(case, x))
 
 
+@pytest.mark.usefixtures("level")
+@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("batch", [1, 8, 20])
+def test_no_columns_give_zeros_and_nothing_is_read(kind: str, batch: int) -> None:
+    tiles = make_case(kind, 3, 0, 0.5, 4).tiles()
+    assert np.array_equal(tiles.matvec(np.empty((batch, 0), np.float32)), np.zeros((batch, 3)))
+
+
 @settings(max_examples=60, deadline=None)
 @given(cases())
 def test_all_levels_make_the_same_tiles_and_give_them_back(case: Case) -> None:
