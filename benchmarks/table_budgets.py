@@ -23,6 +23,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Bench:
                for one in ("calibration", side)}
         self.report, self.whole = cut[side][:windows], cut["calibration"]
         self.count = calibration
+        self.dtype: torch.dtype | None = None  # of matrix products; the model's own
         self.power: float | None = None
         self.spread: float | None = None
 
@@ -78,13 +80,17 @@ class Bench:
         for target, weight in zip(self.targets, self.dense, strict=True):
             ns.models.set_weight(self.model, target, weight)
 
+    def products(self) -> AbstractContextManager[object]:
+        """Around forward passes: matrix products in ``dtype``."""
+        return nullcontext() if self.dtype is None else torch.autocast("cpu", self.dtype)
+
     def prune(self, budget: Budget | None, seed: int, solver: str = "") -> float:
         """Prune the dense model; the seconds it took."""
         self.restore()
         begin = time.perf_counter()
         if budget is not None:
             ns.pruning.prune(self.model, budget, self.calibration(seed),
-                             method="sparsegpt" if solver else "wanda",
+                             method="sparsegpt" if solver else "wanda", dtype=self.dtype,
                              refit=ns.pruning.Refit() if solver == "refit" else None)
         return time.perf_counter() - begin
 
@@ -92,7 +98,8 @@ class Bench:
                 solver: str = "") -> tuple[Perplexity, float]:
         """Perplexity of the pruned model on the report windows, and the seconds of pruning."""
         spent = self.prune(budget, seed, solver)
-        return ns.measure.perplexity(self.model, self.report[:windows], batch_size=2), spent
+        with self.products():
+            return ns.measure.perplexity(self.model, self.report[:windows], batch_size=2), spent
 
 
 def profile_of(bench: Bench, seed: int, rule: str, rules: list[str], sparsity: float,

@@ -1,13 +1,15 @@
 """What budgets chosen on English text do elsewhere: French, Spanish, and choosing sentences.
 
-Run: make table-transfer     (about half an hour a model; goes on where it was stopped)
+Run: make table-transfer     (goes on where it was stopped)
      python benchmarks/table_transfer.py --show         prints the table from what is there
      python benchmarks/table_transfer.py --quick        a few windows, to see that it runs
 
 Profile, budget and pruning are those of table_budgets.py (32 English calibration windows, seed 0);
 the pruned model then reads the report windows of the French and Spanish summaries, and answers the
 items of the offline choice task (docs/protocol.md). Run table_budgets.py first: the row
-``arithmetic`` takes the best step of its grid.
+``arithmetic`` takes the best step of its grid. Matrix products of pruning and of reading are in
+bfloat16 where the processor has instructions for it, as in the commands; ``--products own``:
+float32.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from table_budgets import MODELS, Bench, budget_of, profile_of, rows_in, table_parser
 
 import neurosparse as ns
@@ -42,9 +45,11 @@ def elsewhere(bench: Bench, windows: int, choices: int) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for language in LANGUAGES:
         text = ns.models.windows(bench.tokenizer, protocol.side("report", language), length=512)
-        found = ns.measure.perplexity(bench.model, text[:windows], batch_size=2)
+        with bench.products():
+            found = ns.measure.perplexity(bench.model, text[:windows], batch_size=2)
         row[language] = {"nll": found.nll.tolist(), "predictions": found.predictions}
-    right = choice_accuracy(bench.model, bench.tokenizer, choice_items(choices)).right
+    with bench.products():
+        right = choice_accuracy(bench.model, bench.tokenizer, choice_items(choices)).right
     row["choice"] = right.astype(int).tolist()
     return row
 
@@ -63,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
             if key in table:
                 continue
             bench = bench or Bench(name, 1, arguments.calibration)
+            bench.dtype = ns.models.products_of(bench.model, arguments.products)
             budget = None
             if rule != "dense":
                 found = profile_of(bench, 0, rule, [rule], arguments.sparsity,
@@ -70,6 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
                 budget = budget_of(bench, found, rule, arguments.sparsity, 0, grids)
             bench.prune(budget, 0, rule.partition(" + ")[2])
             table[key] = elsewhere(bench, arguments.windows, arguments.choices)
+            table[key]["products"] = str(bench.dtype or torch.float32)
             write_json(path, table)
             print(key, "done", flush=True)
 
@@ -102,6 +109,7 @@ def main() -> None:
     parser = table_parser(__doc__ or "", RULES, 32, "docs/measured/table_transfer")
     parser.add_argument("--sparsity", type=float, default=0.6)
     parser.add_argument("--choices", type=int, default=500)
+    parser.add_argument("--products", default="auto", choices=ns.models.PRODUCTS)
     parser.add_argument("--table", default="docs/measured/table_budgets")
     arguments = parser.parse_args()
     if arguments.quick:

@@ -25,7 +25,8 @@ from neurosparse.measure import DepthErrors, ProgressionCollector, PropagationCo
 from neurosparse.report import paper, theme
 
 NAME = "depth_explosion"
-FULL = {"model": "smollm2", "sparsity": 0.6, "calibration": 32, "selection": 1, "report": 16}
+FULL = {"model": "smollm2", "sparsity": 0.6, "calibration": 32, "selection": 1, "report": 16,
+        "products": "auto"}
 QUICK = {"model": TINY, "calibration": 4, "report": 4}
 RULES: dict[str, dict[str, Any]] = {
     "uniform": {}, "arithmetic": {"step": "predicted"}, "owl": {}, "propagation": {},
@@ -38,7 +39,7 @@ def main() -> None:
     scene, sparsity = measured(s), float(s["sparsity"])
     profile = ns.measure.profile(scene.model, scene.calibration,
                                  evidence=["curves", "owl", PropagationCollector(sparsity),
-                                           ProgressionCollector(sparsity)])
+                                           ProgressionCollector(sparsity)], dtype=scene.dtype)
     errors, values = {}, {}
     for rule, options in RULES.items():
         follow = DepthErrors(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,15 @@ class Measured:
     ----------
     calibration, selection, report
         int64 tensors of shape (windows, length).
+    dtype
+        Of matrix products; the model's own by default.
     """
 
     model: nn.Module
     calibration: torch.Tensor
     selection: torch.Tensor
     report: torch.Tensor
+    dtype: torch.dtype | None = None
 
     def __post_init__(self) -> None:
         self.targets = ns.models.find_targets(self.model)
@@ -43,16 +47,20 @@ class Measured:
     def pruned(self, budget: Any, **options: Any) -> nn.Module:
         """The model pruned by the official procedure from its dense form."""
         self.restore()
-        ns.pruning.prune(self.model, budget, self.calibration, **options)
+        ns.pruning.prune(self.model, budget, self.calibration, dtype=self.dtype, **options)
         return self.model
 
     def perplexity(self, windows: torch.Tensor) -> Perplexity:
         """Of the model as it is now."""
-        return perplexity(self.model, windows, batch_size=2)
+        with nullcontext() if self.dtype is None else torch.autocast("cpu", self.dtype):
+            return perplexity(self.model, windows, batch_size=2)
 
 
 def measured(settings: dict[str, Any]) -> Measured:
-    """The model that the settings name, with as many windows as they say."""
+    """The model that the settings name, with as many windows as they say.
+
+    Setting ``products`` ``"auto"``: of bfloat16 where the processor has instructions for it.
+    """
     torch.set_num_threads(int(settings["workers"]))
     counts = [int(settings[name]) for name in ("calibration", "selection", "report")]
     if settings["model"] == TINY:
@@ -60,7 +68,9 @@ def measured(settings: dict[str, Any]) -> Measured:
     loaded = ns.models.load(settings["model"])
     sides = [ns.models.windows(loaded.tokenizer, protocol.side(side), length=512)[:count]
              for side, count in zip(("calibration", "selection", "report"), counts, strict=True)]
-    return Measured(loaded.model, *sides)
+    calibration, selection, report = sides
+    return Measured(loaded.model, calibration, selection, report,
+                    dtype=ns.models.products_of(loaded.model, str(settings.get("products", "own"))))
 
 
 def _tiny(counts: list[int]) -> Measured:
@@ -75,5 +85,6 @@ def _tiny(counts: list[int]) -> Measured:
         ns.models.get_weight(model, target).mul_(4.0)
     model.lm_head.weight.mul_(20.0)
     generator = torch.Generator().manual_seed(1)
-    return Measured(model, *(torch.randint(0, 100, (count, 24), generator=generator)
-                             for count in counts))
+    calibration, selection, report = (torch.randint(0, 100, (count, 24), generator=generator)
+                                      for count in counts)
+    return Measured(model, calibration, selection, report)

@@ -27,7 +27,7 @@ from neurosparse.report import paper, theme
 
 NAME = "depth_search"
 FULL = {"model": "smollm2", "sparsity": 0.6, "evaluations": 200, "spread": 0.05,
-        "calibration": 32, "selection": 8, "report": 16}
+        "calibration": 32, "selection": 8, "report": 16, "products": "auto"}
 QUICK = {"model": TINY, "evaluations": 24, "calibration": 4, "selection": 4, "report": 4}
 
 
@@ -85,7 +85,7 @@ def main() -> None:
     out, s = arguments(__doc__ or "", "an hour", FULL, QUICK)
     scene, sparsity = measured(s), float(s["sparsity"])
     profile = ns.measure.profile(scene.model, scene.calibration,
-                                 evidence=[PropagationCollector(sparsity)])
+                                 evidence=[PropagationCollector(sparsity)], dtype=scene.dtype)
     budget = ns.budgets.allocate(profile, sparsity, rule="propagation")
     ours, masked = np.array(budget.rates), Masked(scene)
     starts = {"uniform": np.full(len(ours), sparsity), "ours": ours}

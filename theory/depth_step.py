@@ -26,7 +26,7 @@ from neurosparse.report import paper, theme
 
 NAME = "depth_step"
 FULL = {"model": "smollm2", "sparsity": 0.6, "grid": 9, "spacing": 0.002, "calibration": 32,
-        "selection": 1, "report": 16}
+        "selection": 1, "report": 16, "products": "auto"}
 QUICK = {"model": TINY, "grid": 3, "spacing": 0.02, "calibration": 4, "report": 4}
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     out, s = arguments(__doc__ or "", "an hour", FULL, QUICK)
     scene, sparsity = measured(s), float(s["sparsity"])
     profile = ns.measure.profile(scene.model, scene.calibration,
-                                 evidence=[ProgressionCollector(sparsity)])
+                                 evidence=[ProgressionCollector(sparsity)], dtype=scene.dtype)
     sizes = np.bincount(profile.block, weights=profile.sizes).astype(int).tolist()
     most = step_bounds(len(sizes), sparsity, sizes=sizes)[1]
     steps = [s["spacing"] * at for at in range(int(s["grid"]) + 1) if s["spacing"] * at <= most]
