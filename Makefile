@@ -9,8 +9,9 @@ OUT ?= out
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 EXT := $(wildcard ext/*.* ext/kernels/*) meson.build ext/meson.build neurosparse/meson.build
 
-# One torch thread in each of two workers; what is timed or limited in memory is marked slow.
-QUICK = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not real"
+# One torch thread in each of two workers.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+QUICK = $(PYTEST) -m "not slow and not real"
 
 # Without build isolation meson-python looks for meson and ninja on the path.
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -52,7 +53,7 @@ demo-run: setup
 
 test: setup-dev lint types imports doctest ctest
 	$(QUICK)
-	$(BIN)/python -m pytest -m "slow or real"
+	$(PYTEST) -m "slow or real"
 	$(MAKE) docs
 	$(MAKE) demo-small
 	$(MAKE) demo-run

@@ -245,6 +245,26 @@ def markdown(table: dict[str, Any], name: str) -> None:
             print(f"| `{label}` | {' | '.join(cells)} |")
 
 
+def calibrations(table: dict[str, Any], name: str) -> None:
+    """Uniform and ``propagation`` of every calibration seed, paired seed by seed."""
+    def of(rule: str, sparsity: float, seed: int) -> Perplexity | None:
+        row = table.get(f"{name}|{rule}|{sparsity}|{seed}")
+        return row and Perplexity(np.array(row["nll"]), row["predictions"])
+
+    print(f"\n| {name}, calibration | 50 % | 60 % | 70 % |\n|---|---|---|---|")
+    for seed in range(3):
+        cells = []
+        for sparsity in SPARSITIES:
+            uniform, ours = of("uniform", sparsity, seed), of("propagation", sparsity, seed)
+            if not (uniform and ours):
+                cells.append("")
+                continue
+            mean, error = paired_difference(uniform, ours)
+            cells.append(f"{uniform.value:#.3g} to {ours.value:#.3g} ({mean:+.3f} ± {error:.3f})")
+        if any(cells):
+            print(f"| {'first windows' if not seed else f'drawn, {seed}'} | {' | '.join(cells)} |")
+
+
 def table_parser(about: str, rules: Iterable[str], windows: int, out: str
                  ) -> argparse.ArgumentParser:
     """The arguments that both tables take."""
@@ -297,6 +317,7 @@ def main() -> None:
     if arguments.markdown:
         for name in arguments.models:
             markdown(rows_in(arguments.out), name)
+            calibrations(rows_in(arguments.out), name)
     else:
         show(rows_in(arguments.out), arguments.windows, arguments.to)
 

@@ -6,6 +6,9 @@ Run: make table-search       (SmolLM2 at 30 %, 100 evaluations on 4 windows of 2
      python benchmarks/table_search.py --show     prints the table from what is there
      python benchmarks/table_search.py --evaluations 40    a shorter one, whose archives go on
      python benchmarks/table_search.py --rows llm --seeds 1    rows by name
+     python benchmarks/table_search.py --workers 1    one row after the other, with all threads
+     python benchmarks/table_search.py --model gemma3-270m --rows uniform propagation
+         --out docs/measured/search_gemma.json --archives build/table-search-gemma
      python benchmarks/table_search.py --quick    few evaluations, to see that it runs
 
 Every row: the best of its evaluations on the *selection* text (rates of every attention and
@@ -21,8 +24,13 @@ answers that know the measured damage, a number a part (``ideal_answers.py``).
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import multiprocessing
+import os
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +72,10 @@ ANSWER = 120
 class Bench:
     """The model, its scores, the texts."""
 
-    def __init__(self, *, windows: int, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, name: str, *, windows: int, folder: Path) -> None:
+        self.name, self.folder = name, folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.loaded: LoadedModel = ns.models.load("smollm2")
+        self.loaded: LoadedModel = ns.models.load(name)
         tokenizer = self.loaded.tokenizer
 
         def cut(side: str, length: int, count: int) -> Any:
@@ -108,7 +116,7 @@ class Bench:
             options["complete"] = IdealAnswers(space, self.of_rule("propagation", rate),
                                                self.ladders, seed=seed)
         elif name == "llm":
-            options["complete"] = LocalCompletion(self.loaded, "smollm2", seed=seed,
+            options["complete"] = LocalCompletion(self.loaded, self.name, seed=seed,
                                                   max_tokens=ANSWER)
         if name == "line":
             options["position"] = [group.site.block for group in self.groups]
@@ -123,33 +131,67 @@ class Bench:
 
     def reported(self, budget: Budget) -> tuple[float, Perplexity]:
         """Fitness of a budget, and the perplexity of a fresh model that is cut by it."""
-        model: Any = ns.models.load("smollm2").model
+        model: Any = ns.models.load(self.name).model
         prune_structured(model, budget, self.calibration, method=METRIC, heads=HEADS,
                          dtype=self.dtype)
         return self.fitness(budget), ns.measure.perplexity(model, self.report, batch_size=2)
 
 
-def run(arguments: argparse.Namespace, path: Path, bench: Bench | None = None) -> dict[str, Any]:
-    """Measure what is not there yet, writing after every row."""
+Wanted = tuple[str, float, int]
+"""A row, its rate, its seed."""
+
+
+def key_of(arguments: argparse.Namespace, row: str, rate: float, seed: int) -> str:
+    """What the table calls it: a rule has neither evaluations nor seeds."""
+    return f"{row}|{rate}|" + ("0|0" if row in RULES else f"{arguments.evaluations}|{seed}")
+
+
+def run(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """Measure what is not there yet, writing after every row; rules first, searches begin there."""
     table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    for rate in arguments.rates:
-        for seed in range(arguments.seeds):
-            for row in arguments.rows:
-                key = f"{row}|{rate}|0|0" if row in RULES else (
-                    f"{row}|{rate}|{arguments.evaluations}|{seed}")
-                if key in table:
-                    continue
-                bench = bench or Bench(windows=arguments.windows,
-                                       folder=Path(arguments.archives))
-                table[key] = measured(bench, row, rate, seed, arguments.evaluations)
-                write_json(path, table)
-                print(f"{key:<44} {table[key]['perplexity']:8.2f}  "
-                      f"{table[key]['seconds']:.0f} s", flush=True)
+    rows = [(row, rate, seed) for rate in arguments.rates for seed in range(arguments.seeds)
+            for row in arguments.rows]
+    begin = time.perf_counter()
+    for rules in (True, False):
+        wanted = {key_of(arguments, *one): one for one in rows
+                  if (one[0] in RULES) == rules and key_of(arguments, *one) not in table}
+        # What talks takes longest: it must not be what all wait for in the end.
+        first = sorted(wanted.values(), key=lambda one: "llm" not in one[0])
+        for one, found in measured(arguments, first):
+            key = key_of(arguments, *one)
+            table[key] = found
+            write_json(path, table)
+            print(f"{key:<44} {found['perplexity']:8.2f}  {found['seconds']:.0f} s, "
+                  f"{(time.perf_counter() - begin) / 60:.0f} min in all", flush=True)
     return table
 
 
-def measured(bench: Bench, row: str, rate: float, seed: int, evaluations: int) -> dict[str, Any]:
+def measured(arguments: argparse.Namespace, wanted: list[Wanted]
+             ) -> Iterator[tuple[Wanted, dict[str, Any]]]:
+    """The rows as they are done; each worker has a thread's share and a model of its own."""
+    options = (arguments.model, arguments.windows, arguments.archives, arguments.evaluations)
+    if arguments.workers == 1 or len(wanted) < 2:
+        for one in wanted:
+            yield one, row_of(options, *one)
+        return
+    # Before torch is imported there: its pools are made once.
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.workers))
+    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as workers:
+        futures = {workers.submit(row_of, options, *one): one for one in wanted}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+@functools.cache
+def bench_of(model: str, windows: int, folder: str) -> Bench:
+    """One a process."""
+    return Bench(model, windows=windows, folder=Path(folder))
+
+
+def row_of(options: tuple[str, int, str, int], row: str, rate: float, seed: int
+           ) -> dict[str, Any]:
     """One row: the search or the rule, and what the report text says of its budget."""
+    bench, evaluations = bench_of(*options[:3]), options[3]
     begin = time.perf_counter()
     about: dict[str, Any] = {"evaluated": 0}
     if row in RULES:
@@ -195,11 +237,14 @@ def main() -> None:
     """Parse, measure, show."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2")
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
     parser.add_argument("--rates", nargs="+", type=float, default=[0.3])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=100)
     parser.add_argument("--windows", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=2,
+                        help="processes, each with its share of the threads and its own model")
     parser.add_argument("--out", default="docs/measured/search.json")
     parser.add_argument("--archives", default="build/table-search")
     parser.add_argument("--show", action="store_true")
