@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -71,7 +72,7 @@ def lora_config(model: nn.Module, rank: int = 8, *, scale: float = 2.0, dropout:
     Raises
     ------
     ModelError
-        Nothing to adapt.
+        Nothing to adapt, or names that PEFT takes for fused experts.
     InputError
         A rank for what is not a linear of the blocks.
     """
@@ -86,13 +87,39 @@ def lora_config(model: nn.Module, rank: int = 8, *, scale: float = 2.0, dropout:
     chosen: dict[str, Any] = {
         "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": scale * rank, "lora_dropout": dropout,
         "target_modules": names, "rank_pattern": patterns, "alpha_pattern": alphas, **options}
-    return MaskedLoraConfig(**chosen)
+    config = MaskedLoraConfig(**chosen)
+    _check_meaning(model, config)
+    return config
+
+
+def _check_meaning(model: nn.Module, config: MaskedLoraConfig) -> None:
+    """Refuse names that PEFT takes for others.
+
+    Of some mixtures it reads ``gate_proj``, of a shared expert or a block without experts too, as
+    transformers 4 named the parts of what is one stack today, and puts LoRA without a mask there.
+    """
+    try:
+        from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+    except ImportError:  # an older one takes names as they are
+        return
+    if not hasattr(model, "config"):
+        return
+    read = copy.deepcopy(config)
+    convert_peft_config_for_transformers(read, model=model, conversions=None)
+    lost = sorted(set(config.target_modules or ()) - set(read.target_modules or ()))
+    if lost:
+        raise ModelError(
+            "masked LoRA", found=f"{lost[0]!r}, which PEFT takes for the fused experts",
+            expected="names that PEFT takes as they are",
+            mend="Leave them out (exclude=['*gate_proj', '*up_proj', '*down_proj']), or learn with "
+                 "neurosparse.adaptation.losa or recover, which adapt them and the experts.")
 
 
 def linears_of(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
     """Module paths of the linears of the decoder blocks, dense or packed.
 
-    Fused experts are not among them: they stay as they are.
+    Fused experts are not among them: PEFT has no layer of theirs that keeps a mask. ``losa`` and
+    ``recover`` adapt them too.
 
     Raises
     ------

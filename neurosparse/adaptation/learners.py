@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from peft import inject_adapter_in_model
 from torch import Tensor, nn
 
-from neurosparse.adaptation.config import lora_config
-from neurosparse.adaptation.layer import MaskedLora, adapters_of
+from neurosparse.adaptation.inject import adapters_over
+from neurosparse.adaptation.layer import MaskedLora
+from neurosparse.adaptation.stacked import Stack, stacks_of
 from neurosparse.models import Target, get_weight
 from neurosparse.sparse.bits import mask_rows, pack_bits
 
@@ -35,24 +35,27 @@ class Learner(Protocol):
 
 
 class LowRank:
-    """Masked LoRA on every linear; the factors stay the same through all steps.
+    """Masked LoRA on every linear and fused expert; the factors stay the same through all steps.
 
     Parameters
     ----------
     model, targets
-        The model and its linears (experts of a mixture are left as they are).
+        The model and its linears.
     rank
         The largest that any linear may use.
     scale, dropout, seed
-        alpha / r; on the update's input; of A's initial values.
+        alpha / r; on the update's input (of linears: experts are updated in their weights); of A's
+        initial values.
     """
 
     def __init__(self, model: nn.Module, targets: list[Target], rank: int, *, scale: float = 2.0,
                  dropout: float = 0.0, seed: int = 0) -> None:
         self.model, self.scale, self.dropout, self.seed = model, scale, dropout, seed
-        self.targets = [one for one in targets if one.expert is None]
-        self.most = {one.name: min(rank, *one.shape) for one in self.targets}
+        self.targets = targets
+        self.most = {one.name: min(rank, *one.shape) for one in targets}
         self.layers: dict[str, MaskedLora] = {}
+        self.linears: dict[str, MaskedLora] = {}
+        self.stacks: list[Stack] = []
 
     @torch.no_grad()
     def attach(self, masks: Masks) -> None:
@@ -60,28 +63,40 @@ class LowRank:
         if not self.layers:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
-                config = lora_config(self.model, scale=self.scale, dropout=self.dropout,
-                                     ranks=self.most)
-                config.target_modules = [one.name for one in self.targets]
-                inject_adapter_in_model(config, self.model)
-            self.layers = adapters_of(self.model)
+                self._make()
             for name, layer in self.layers.items():
                 layer.set_mask(masks[name])
                 for factors in (layer.lora_A, layer.lora_B):
                     # PEFT gives them the weight's dtype, in which AdamW's steps would be lost.
                     factors["default"].float()
-            return
-        for name, layer in self.layers.items():
-            layer.set_mask(masks[name])
-            layer.add_to_weight("default", *layer.factors("default"), sign=-1.0)
+        else:
+            for name, layer in self.layers.items():
+                layer.set_mask(masks[name])
+                layer.add_to_weight("default", *layer.factors("default"), sign=-1.0)
+        for name, layer in self.linears.items():
             _swap(self.model, name, layer)
+        for stack in self.stacks:
+            stack.attach()
+
+    def _make(self) -> None:
+        """Adapters around the linears, and beside the experts."""
+        plain = {one.name: self.model.get_submodule(one.name) for one in self.targets
+                 if one.expert is None}
+        self.linears = adapters_over(plain, self.most, scale=self.scale, dropout=self.dropout)
+        self.stacks = stacks_of(self.model, self.targets, self.most, self.scale)
+        self.layers = dict(self.linears)
+        for stack in self.stacks:
+            self.layers |= stack.layers
 
     @torch.no_grad()
     def detach(self) -> None:
         """Merge, under the mask."""
-        for name, layer in self.layers.items():
+        for layer in self.layers.values():
             layer.write_merged("default", layer.base_weight())
+        for name, layer in self.linears.items():
             _swap(self.model, name, layer.get_base_layer())
+        for stack in self.stacks:
+            stack.detach()
 
     def parameters(self) -> list[nn.Parameter]:
         """A and B of every linear, in order."""
@@ -100,28 +115,30 @@ class KeptValues:
     """
 
     def __init__(self, model: nn.Module, targets: list[Target]) -> None:
-        self.model = model
-        self.targets = [one for one in targets if one.expert is None]
+        self.model, self.targets = model, targets
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
         self._bits: dict[str, Tensor] = {}
 
     def attach(self, masks: Masks) -> None:
         """Hold the masks."""
-        for target in self.targets:
-            parameter = self._parameter(target)
-            parameter.requires_grad_(True)
+        rows: dict[str, list[Tensor]] = {}
+        for target in self.targets:  # experts of one stack follow each other
             mask = masks[target.name]
             bits = pack_bits(mask.T.contiguous() if target.transposed else mask)
-            self._bits[target.name] = bits
+            rows.setdefault(_path(target), []).append(bits)
+        for path, parts in rows.items():
+            parameter = self.model.get_parameter(path)
+            parameter.requires_grad_(True)
+            self._bits[path] = torch.cat(parts)
             hook: Any = parameter.register_hook
-            self._hooks.append(hook(_Hold(bits)))
+            self._hooks.append(hook(_Hold(self._bits[path])))
 
     def forget(self, state: Mapping[Tensor, Any]) -> None:
         """Take the moments of what is no longer kept away: they would move it from zero."""
-        for target in self.targets:
-            for value in state.get(self._parameter(target), {}).values():
-                if isinstance(value, Tensor) and value.ndim == 2:
-                    value.mul_(mask_rows(self._bits[target.name], value.shape[1], value.dtype))
+        for path, bits in self._bits.items():
+            for value in state.get(self.model.get_parameter(path), {}).values():
+                if isinstance(value, Tensor) and value.ndim >= 2:
+                    value.mul_(_ones(bits, value))
 
     def detach(self) -> None:
         """Let go."""
@@ -133,11 +150,9 @@ class KeptValues:
             parameter.grad = None
 
     def parameters(self) -> list[nn.Parameter]:
-        """Weights of the linears."""
-        return [self._parameter(target) for target in self.targets]
-
-    def _parameter(self, target: Target) -> nn.Parameter:
-        return self.model.get_parameter(f"{target.module_name}.{target.parameter}")
+        """Weights of the linears, stacks of the experts."""
+        paths = dict.fromkeys(_path(target) for target in self.targets)
+        return [self.model.get_parameter(path) for path in paths]
 
 
 class _Hold:
@@ -147,7 +162,17 @@ class _Hold:
         self.bits = bits
 
     def __call__(self, grad: Tensor) -> Tensor:
-        return grad * mask_rows(self.bits, grad.shape[1], grad.dtype)
+        return grad * _ones(self.bits, grad)
+
+
+def _path(target: Target) -> str:
+    """Of the parameter that holds the target."""
+    return f"{target.module_name}.{target.parameter}"
+
+
+def _ones(bits: Tensor, like: Tensor) -> Tensor:
+    """The mask as numbers, in the shape of a weight or of a stack of them."""
+    return mask_rows(bits, like.shape[-1], like.dtype).view_as(like)
 
 
 def masks_of(model: nn.Module, targets: list[Target]) -> dict[str, Tensor]:

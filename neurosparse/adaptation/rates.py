@@ -112,5 +112,4 @@ def ranks_of(targets: Sequence[Target], errors: Floats, mean: int, options: Losa
     else:
         chosen = ranks_by_error(errors[blocks], mean, upper=options.most)
     by_block = dict(zip(blocks.tolist(), chosen.tolist(), strict=True))
-    return {target.name: min(by_block[target.block], *target.shape) for target in targets
-            if target.expert is None}
+    return {target.name: min(by_block[target.block], *target.shape) for target in targets}
