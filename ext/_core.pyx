@@ -271,6 +271,26 @@ def low_rank_grad(cnp.ndarray product, cnp.ndarray a, cnp.ndarray b, cnp.ndarray
     return code
 
 
+def settle_columns(cnp.ndarray weight, cnp.ndarray factor, cnp.ndarray gone, cnp.ndarray errors):
+    cdef ns_settle s
+    cdef int code
+    if not (is_array(weight, 2, cnp.NPY_FLOAT32) and is_array(factor, 2, cnp.NPY_FLOAT32)
+            and is_array(gone, 2, cnp.NPY_BOOL) and is_array(errors, 2, cnp.NPY_FLOAT32)
+            and cnp.PyArray_ISALIGNED(weight) and cnp.PyArray_ISALIGNED(factor)
+            and cnp.PyArray_ISALIGNED(errors)):
+        return NS_ERROR_SIZE
+    s.cols, s.rows = cnp.PyArray_DIM(weight, 0), cnp.PyArray_DIM(weight, 1)
+    if not (fits(factor, s.cols, s.cols) and fits(gone, s.cols, s.rows)
+            and fits(errors, s.cols, s.rows)):
+        return NS_ERROR_SIZE
+    s.weight = <float *>cnp.PyArray_DATA(weight)
+    s.factor = <const float *>cnp.PyArray_DATA(factor)
+    s.gone, s.errors = bytes_of(gone), <float *>cnp.PyArray_DATA(errors)
+    with nogil:
+        code = ns_settle_columns(&s)
+    return code
+
+
 cdef int fill_order(ns_order *o, cnp.ndarray values, int kind, cnp.ndarray bitmap,
                     cnp.ndarray offsets, int64_t cols, cnp.ndarray masks, cnp.ndarray tile_offsets,
                     cnp.ndarray tile_values, object sums, object scales, int64_t group):

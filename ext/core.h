@@ -149,4 +149,7 @@ NS_MUST_CHECK int ns_low_rank_add(const ns_low_rank *m, const void *base, int ba
 NS_MUST_CHECK int ns_low_rank_grad(const ns_low_rank *m, const float *product, float *grad_a,
                                    float *grad_b);
 
+/* settle.c */
+NS_MUST_CHECK int ns_settle_columns(const ns_settle *s);
+
 #endif

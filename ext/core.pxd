@@ -87,6 +87,12 @@ cdef extern from "core.h":
         const float *a
         const float *b
         float scale
+    ctypedef struct ns_settle:
+        int64_t rows, cols
+        float *weight
+        const float *factor
+        const uint8_t *gone
+        float *errors
     int NS_ERROR_MEMORY, NS_ERROR_SIZE, NS_ERROR_LEVEL, NS_OK
     int NS_INT8, NS_INT4, NS_KINDS, NS_TILE_ROWS, NS_TILE_COLS
     const char *ns_strerror(int) nogil
@@ -120,6 +126,7 @@ cdef extern from "core.h":
     int ns_error_curves(const ns_curves *) nogil
     int ns_low_rank_add(const ns_low_rank *, const void *, bint, void *, bint) nogil
     int ns_low_rank_grad(const ns_low_rank *, const float *, float *, float *) nogil
+    int ns_settle_columns(const ns_settle *) nogil
     int64_t ns_tile_words(int64_t) nogil
     int64_t ns_tile_groups(int64_t) nogil
     int ns_check_tiles(const ns_tiles *, int64_t) nogil

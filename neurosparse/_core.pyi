@@ -58,6 +58,9 @@ def low_rank_grad(
     product: _Floats, a: _Floats, b: _Floats, bitmap: _Bytes, scale: float,
     grad_a: _Floats, grad_b: _Floats,
 ) -> int: ...
+def settle_columns(
+    weight: _Floats, factor: _Floats, gone: NDArray[np.bool_], errors: _Floats,
+) -> int: ...
 def retile(
     values: _Values, kind: int, bitmap: _Bytes, offsets: _Offsets, cols: int,
     masks: NDArray[np.uint64], tile_offsets: _Offsets, tile_values: _Values,

@@ -262,6 +262,20 @@ typedef struct {
 } ns_curves;
 typedef void ns_curves_fn(const ns_curves *c, int64_t first, int64_t last);
 
+/* A block of columns of a weight, each contiguous, settled one after the other: column k takes
+ * factor[k, j] times the error of every column j before it, and what is gone of it is its error,
+ * over factor[k, k]. */
+enum { NS_SETTLE_COLS = 256 };
+typedef struct {
+    int64_t rows, cols;   /* of the weight; at most NS_SETTLE_COLS columns */
+    float *weight;        /* [cols, rows] */
+    const float *factor;  /* [cols, cols], of row k the first k + 1 */
+    const uint8_t *gone;  /* [cols, rows] */
+    float *errors;        /* [cols, rows] */
+} ns_settle;
+/* Rows first..last of the weight. */
+typedef void ns_settle_fn(const ns_settle *s, int64_t first, int64_t last);
+
 /* A product of low rank under a mask, s M o (B A). */
 enum {
     NS_LOW_RANK_COLS = 512,   /* columns summed at once: the sums stay in the first-level cache */
@@ -308,6 +322,7 @@ typedef struct {
     ns_curves_fn *curves;
     ns_low_rank_add_fn *low_rank_add;
     ns_low_rank_grad_fn *low_rank_grad;
+    ns_settle_fn *settle;
 } ns_table;
 
 #endif

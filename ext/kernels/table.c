@@ -28,6 +28,7 @@ ns_combine_fn NS_SHARED(combine);
 ns_curves_fn NS_SHARED(curves);
 ns_low_rank_add_fn NS_SHARED(low_rank_add);
 ns_low_rank_grad_fn NS_SHARED(low_rank_grad);
+ns_settle_fn NS_SHARED(settle);
 
 extern const ns_table NS_NAME(table);
 
@@ -65,4 +66,5 @@ const ns_table NS_NAME(table) = {
     .curves = NS_SHARED(curves),
     .low_rank_add = NS_SHARED(low_rank_add),
     .low_rank_grad = NS_SHARED(low_rank_grad),
+    .settle = NS_SHARED(settle),
 };

@@ -105,8 +105,9 @@ def lowest_overall(scores: torch.Tensor, drop: int) -> torch.Tensor:
     if not drop:
         return torch.ones_like(scores, dtype=torch.bool)
     flat = scores.flatten()
-    limit = flat.kthvalue(drop).values
-    gone = flat < limit
-    tied = torch.nonzero(flat == limit).flatten()
-    gone[tied[: drop - int(gone.sum())]] = True
-    return ~gone.view_as(scores)
+    limit = _smallest(flat[None], drop).flatten()
+    keep = ~(flat <= limit)
+    more = len(flat) - drop - int(torch.count_nonzero(keep))
+    if more > 0:  # ties at the limit: the last in memory stay
+        keep[torch.nonzero(flat == limit).flatten()[-more:]] = True
+    return keep.view_as(scores)

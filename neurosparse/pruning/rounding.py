@@ -157,6 +157,10 @@ class _Round:
     def group(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> None:
         """Nor by a few columns."""
 
+    def gone(self) -> None:
+        """Nothing goes: values move to their grid."""
+        return
+
     def column(self, row: torch.Tensor, error: torch.Tensor, at: int) -> None:
         """Kept entries to whole steps, the others to zero."""
         place = self._order[at]

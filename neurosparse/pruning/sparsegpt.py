@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+
 import torch
 from scipy.linalg import lapack
+from threadpoolctl import ThreadpoolController
 
 from neurosparse.errors import InputError
 from neurosparse.pruning.columns import walk_columns
@@ -13,6 +18,7 @@ from neurosparse.pruning.statistics import InputStatistics
 from neurosparse.pruning.wanda import Wanda
 
 _TRIES = 5
+_SMALL = 4096  # columns times threads
 
 
 def inverse_factor(gram: torch.Tensor, damping: float) -> tuple[torch.Tensor | None, float]:
@@ -32,32 +38,52 @@ def inverse_factor(gram: torch.Tensor, damping: float) -> tuple[torch.Tensor | N
     level = float(diagonal.mean()) or 1.0
     for attempt in range(_TRIES):
         share = damping * 10**attempt
-        matrix = gram.clone()
-        torch.diagonal(matrix).add_(share * level + (diagonal == 0) * level)
-        upper = _root_of_inverse(matrix)
-        if upper is not None and bool(torch.isfinite(upper).all()):
+        turned = gram.flip(0, 1)
+        torch.diagonal(turned).add_((share * level + (diagonal == 0) * level).flip(0))
+        upper = _root_of_inverse(turned)
+        # One number that is not finite makes the sum so, too.
+        if upper is not None and math.isfinite(float(upper.sum())):
             return upper, share
     return None, damping * 10 ** (_TRIES - 1)
 
 
-def _root_of_inverse(matrix: torch.Tensor) -> torch.Tensor | None:
-    """Upper U with ``U^T U`` the inverse, or None where there is none.
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """SciPy's BLAS, found once: looking for it takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
 
-    With both axes turned round, ``M = L L^T`` gives an upper R with ``M = R R^T``: U is its
-    inverse, so that one factor and one triangular inverse do, a third of the work of inverting and
-    factoring again. LAPACK inverts in place on the CPU.
+
+def _threads_for(width: int) -> AbstractContextManager[object]:
+    """One thread of SciPy's BLAS for a small matrix.
+
+    Its threads hold their cores for some 20 ms after a call, and torch's wait for those: more than
+    they save below about 2048 columns on two cores.
     """
-    turned = matrix.flip(0, 1)
-    if matrix.device.type == "cpu":
-        lower, wrong = lapack.spotrf(turned.numpy().T, lower=1, clean=1, overwrite_a=1)
-        if wrong == 0:
-            lower, wrong = lapack.strtri(lower, lower=1, overwrite_c=1)
-        return None if wrong else torch.from_numpy(lower).flip(0, 1).contiguous()
-    factor, failed = torch.linalg.cholesky_ex(turned)
+    if width * torch.get_num_threads() > _SMALL:
+        return nullcontext()
+    limited: AbstractContextManager[object] = _blas().limit(limits=1)
+    return limited
+
+
+def _root_of_inverse(turned: torch.Tensor) -> torch.Tensor | None:
+    """Upper U with ``U^T U`` the inverse of M, or None where there is none.
+
+    Of M with both axes turned round, which is overwritten: ``L L^T`` of it is, turned back,
+    ``R R^T = M`` with an upper R, whose inverse is U. So one factor and one triangular inverse do,
+    a third of the work of inverting and factoring again. LAPACK works in place on the CPU, on
+    columns: its upper triangle is the lower one of our rows.
+    """
+    if turned.device.type == "cpu":
+        with _threads_for(len(turned)):
+            factor, wrong = lapack.spotrf(turned.numpy().T, lower=0, clean=1, overwrite_a=1)
+            if wrong == 0:
+                factor, wrong = lapack.strtri(factor, lower=0, overwrite_c=1)
+        return None if wrong else torch.from_numpy(factor.T).flip(0, 1)
+    lower, failed = torch.linalg.cholesky_ex(turned)
     if int(failed):
         return None
-    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    upper: torch.Tensor = torch.linalg.solve_triangular(factor.flip(0, 1), identity, upper=True)
+    identity = torch.eye(len(turned), dtype=turned.dtype, device=turned.device)
+    upper: torch.Tensor = torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True)
     return upper
 
 
@@ -151,6 +177,10 @@ class _Masks:
             count = max(self._drop * (start + len(part)) // self._columns - self._done, 0)
             self._set(~lowest_overall(scores, count), start)
             self._done += int(self._gone.sum())
+
+    def gone(self) -> torch.Tensor | None:
+        """The block's, unless groups are still to choose."""
+        return self._gone if self.size is None else None
 
     def group(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> None:
         """Of M neighbouring columns, row by row of the weight."""
