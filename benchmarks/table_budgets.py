@@ -40,6 +40,7 @@ from neurosparse.measure import (
     paired_difference,
     protocol,
 )
+from neurosparse.pruning import propagation_options
 
 MODELS = ("smollm2", "gemma3-270m")
 SPARSITIES = (0.5, 0.6, 0.7)
@@ -140,7 +141,7 @@ def budget_of(bench: Bench, found: ns.budgets.Profile, rule: str, sparsity: floa
         name, _, step = rule.partition(" + ")[0].partition(" ")
         options: dict[str, Any] = {"step": step} if step else {}
         if name == "propagation" and " + " in rule:
-            options["compensated"] = True
+            options |= propagation_options("sparsegpt", 1.0 if rule.endswith("refit") else None)
         if name == "propagation" and bench.power is not None:
             options["stiffness"] = bench.power / (1 - sparsity)
         if name == "propagation" and bench.spread is not None:
@@ -216,7 +217,7 @@ def show(table: dict[str, Any], windows: int, to: str = "propagation") -> None:
 _DOCS = ("uniform", "er", "global", "owl", "alpha", "dlp", "representation", "fisher-trace",
          "absorption", "arithmetic", "arithmetic predicted", "propagation", "uniform + sparsegpt",
          "propagation, power 6 + sparsegpt", "propagation + sparsegpt", "uniform + refit",
-         "propagation, power 6 + refit", "propagation + refit")
+         "propagation, power 6 + refit", "propagation, spread 1 + refit", "propagation + refit")
 
 
 def markdown(table: dict[str, Any], name: str) -> None:
@@ -241,7 +242,7 @@ def markdown(table: dict[str, Any], name: str) -> None:
                 text += f" ({mean:+.3f} ± {error:.3f})"
             cells.append(text)
         if any(cells):
-            label = rule.replace(", power 6", ", k = 6 / (1 - S)")
+            label = rule.replace(", power 6", ", k = 6 / (1 - S)").replace("spread 1", "unshrunk")
             print(f"| `{label}` | {' | '.join(cells)} |")
 
 

@@ -32,6 +32,9 @@ def command(
     model: Annotated[str | None, typer.Option(help="The model, for these goals.")] = None,
     calibration: of.Calibration = None, windows: of.Windows = 32,
     window_length: of.WindowLength = 512, method: of.Method = "wanda",
+    refit: Annotated[float | None, typer.Option(
+        help="The strength that prune --refit will get: propagation then gives rates nearer to the "
+             "mean.")] = None,
     rule: Annotated[str, typer.Option(help="propagation, owl, ... (docs/rules.md).")]
     = "propagation",
     option: Annotated[list[str] | None, typer.Option(
@@ -66,13 +69,13 @@ def command(
     from neurosparse.models import identity, load_empty
     from neurosparse.pipeline.goals import Goal, allocator_of, sparsity_for_goal
     from neurosparse.pipeline.steps import StepOptions
-    from neurosparse.pruning import compensates
+    from neurosparse.pruning import propagation_options
 
     goal = _one_of({"--sparsity": sparsity, "--bits": bits, "--max-bytes": max_bytes,
                     "--tokens-per-s": tokens_per_s, "--max-perplexity": max_perplexity})
     options: dict[str, Any] = dict(_pair("--option", text) for text in option or [])
-    if rule == "propagation" and compensates(method):
-        options.setdefault("compensated", True)
+    if rule == "propagation":
+        options = {**propagation_options(method, refit), **options}
     check_options(rule, options)
     measured = Profile.read(profile)
     bounds = {"lower": _bounds("--lower", lower, 0.0), "upper": _bounds("--upper", upper, 1.0),

@@ -9,7 +9,7 @@ from typing import Any
 from neurosparse.budgets import RULES, check_options, check_sparsity
 from neurosparse.errors import InputError
 from neurosparse.models import PRODUCTS
-from neurosparse.pruning import METHODS, Pattern, Refit, compensates
+from neurosparse.pruning import METHODS, Pattern, Refit, propagation_options
 from neurosparse.sparse import VALUES
 from neurosparse.sparse.kinds import find_group
 
@@ -109,8 +109,7 @@ class CompressOptions:
         """Options of the rule that were given, or that follow from the method."""
         if self.step is not None:
             return {"step": self.step}
-        solved = self.rule == "propagation" and compensates(self.method, self.refit)
-        return {"compensated": True} if solved else {}
+        return propagation_options(self.method, self.refit) if self.rule == "propagation" else {}
 
     @property
     def folder(self) -> Path:

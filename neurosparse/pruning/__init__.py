@@ -11,6 +11,7 @@ from neurosparse.pruning.methods import (
     compensates,
     find_method,
     is_solver,
+    propagation_options,
 )
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.pattern import Pattern, lowest_by_group
@@ -44,6 +45,7 @@ __all__ = [
     "lowest_by_row",
     "lowest_overall",
     "masked_least_squares",
+    "propagation_options",
     "prune",
     "round_model",
     "round_weight",

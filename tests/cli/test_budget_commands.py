@@ -48,6 +48,13 @@ def test_profile_allocate_prune(place: Path, capsys: pytest.CaptureFixture[str])
     assert {"load", "prune", "save"} <= set(record.timings) and record.data["calibration"]
     model = ns.sparse.load(place / "packed")
     assert torch.isfinite(model(input_ids=torch.tensor([[3, 4, 5]])).logits).all()
+    capsys.readouterr()
+    distances = []
+    for more in (["--method", "sparsegpt"], ["--method", "sparsegpt", "--refit", 0.3]):
+        _run("allocate", place / "p.h5", "--sparsity", 0.6, *more, "--out", place / "c.json")
+        rates = [target.value for target in ns.budgets.Budget.read(place / "c.json").targets]
+        distances.append([rate - 0.6 for rate in rates])
+    assert distances[1] == pytest.approx([0.5 * one for one in distances[0]], abs=1e-6)
 
 
 def test_prune_stores_groups_and_refuses_them_before_it_works(place: Path) -> None:

@@ -187,8 +187,10 @@ def test_every_job_has_its_page(place: Path, draw_page: Callable[[Path], Path], 
 def test_solvers_get_the_compensated_budget() -> None:
     plain = ns.pipeline.CompressOptions("m", 0.6)
     assert plain.rule_options == {}
-    for more in ({"method": "sparsegpt"}, {"method": "alps"}, {"refit": 0.3}):
+    for more in ({"method": "sparsegpt"}, {"method": "alps"}):
         found = ns.pipeline.CompressOptions("m", 0.6, **more)
         assert found.rule_options == {"compensated": True}
+    found = ns.pipeline.CompressOptions("m", 0.6, refit=0.3)
+    assert found.rule_options == {"compensated": True, "spread": 0.5}
     other = ns.pipeline.CompressOptions("m", 0.6, method="sparsegpt", rule="uniform")
     assert other.rule_options == {}
