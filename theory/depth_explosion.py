@@ -14,11 +14,13 @@ a large error in a direction that the output does not look at costs nothing.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import arguments, figure, save, verdict
 from depth_model import TINY, measured
+from matplotlib.ticker import MaxNLocator
 
 import neurosparse as ns
 from neurosparse.measure import DepthErrors, ProgressionCollector, PropagationCollector
@@ -31,6 +33,23 @@ QUICK = {"model": TINY, "calibration": 4, "report": 4}
 RULES: dict[str, dict[str, Any]] = {
     "uniform": {}, "arithmetic": {"step": "predicted"}, "owl": {}, "propagation": {},
 }
+
+
+def draw(out: Path, s: dict[str, Any], errors: dict[str, Any], values: dict[str, float]) -> None:
+    """Errors over depth, a line a rule."""
+    with figure(out, NAME, 2.8) as page:
+        panel = page.subplots()
+        for number, (rule, one) in enumerate(errors.items()):
+            colour, marker = theme.series(number)
+            panel.plot(np.arange(len(one)), one, color=colour, marker=marker, ms=3, lw=1,
+                       label=f"{rule}, {values[rule]:.3g}")
+        panel.set_yscale("log")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.set_xlabel("block")
+        panel.set_ylabel("|y - x|² / |x|² after the block")
+        panel.legend(frameon=False, title="rule, perplexity")
+        theme.tidy(panel)
+        paper.letters([panel], [f"{s['model']}, {float(s['sparsity']):.0%} Wanda"])
 
 
 def main() -> None:
@@ -50,18 +69,7 @@ def main() -> None:
               f"after the last, perplexity {values[rule]:.2f}", flush=True)
     save(out, NAME, s, {**{f"error/{rule}": one for rule, one in errors.items()},
                         "perplexity": list(values.values()), "rules": list(values)})
-    with figure(out, NAME, 2.8) as page:
-        panel = page.subplots()
-        for number, (rule, one) in enumerate(errors.items()):
-            colour, marker = theme.series(number)
-            panel.plot(np.arange(len(one)), one, color=colour, marker=marker, ms=3, lw=1,
-                       label=f"{rule}, {values[rule]:.3g}")
-        panel.set_yscale("log")
-        panel.set_xlabel("block")
-        panel.set_ylabel("|y - x|² / |x|² after the block")
-        panel.legend(frameon=False, title="rule, perplexity")
-        theme.tidy(panel)
-        paper.letters([panel], [f"{s['model']}, {sparsity:.0%} Wanda"])
+    draw(out, s, errors, values)
     best = min(values, key=lambda rule: values[rule])
     least = min(errors, key=lambda rule: float(errors[rule][-1]))
     growth = {rule: float((one[-1] / one[0]) ** (0.5 / max(len(one) - 1, 1)))
