@@ -4,6 +4,7 @@ Run: make table-search       (SmolLM2 at 30 %, 100 evaluations on 4 windows of 2
                              where it was stopped)
      python benchmarks/table_search.py --full     20, 30 and 50 %, 430 evaluations
      python benchmarks/table_search.py --show     prints the table from what is there
+     python benchmarks/table_search.py --show --markdown    as docs/structured.md has it
      python benchmarks/table_search.py --evaluations 40    a shorter one, whose archives go on
      python benchmarks/table_search.py --rows llm --seeds 1    rows by name
      python benchmarks/table_search.py --workers 1    one row after the other, with all threads
@@ -17,8 +18,9 @@ default (FLAP, query heads, least squares, 16 calibration windows of 512) and re
 16 report windows of docs/protocol.md. Rows with 0 evaluations are budgets of rules. ``llm
 permuted`` sees the parts in another order, ``llm blind`` no fitness; ``silent`` gives no answer,
 so that the fallback of mutations proposes all; ``ignorant`` answers in the model's place with
-numbers drawn at random (``ignorant_answers.py``); ``ideal answers`` is the same dialogue with
-answers that know the measured damage, a number a part (``ideal_answers.py``).
+numbers drawn at random, ``counting`` with numbers that count upwards (``ignorant_answers.py``);
+``ideal answers`` is the same dialogue with answers that know the measured damage, a number a part
+(``ideal_answers.py``).
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from typing import Any
 
 import numpy as np
 from ideal_answers import IdealAnswers
-from ignorant_answers import IgnorantAnswers
+from ignorant_answers import CountingAnswers, IgnorantAnswers
 
 import neurosparse as ns
 from neurosparse.budgets import Budget
@@ -61,6 +63,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "ideal answers": {**DIALOGUE, "ideal": True, "numbers": None},
     "llm": LLM, "llm permuted": {**LLM, "permuted": True},
     "llm blind": {**LLM, "show_fitness": False}, "ignorant": {**LLM, "ignorant": True},
+    "counting": {**LLM, "counting": True},
     "silent": {**LLM, "silent": True},
 }
 RULES = ("uniform", "propagation")
@@ -112,6 +115,8 @@ class Bench:
             options["complete"] = lambda prompt: ""
         elif options.pop("ignorant", False):
             options["complete"] = IgnorantAnswers(seed=seed)
+        elif options.pop("counting", False):
+            options["complete"] = CountingAnswers(seed=seed)
         elif options.pop("ideal", False):
             options["complete"] = IdealAnswers(space, self.of_rule("propagation", rate),
                                                self.ladders, seed=seed)
@@ -233,6 +238,36 @@ def show(table: dict[str, Any], to: str = "uniform") -> None:
                      f"{said['wanted']}, tokens {said['tokens']}" if said else ""))
 
 
+_SAID = {"line": "line (ATP)", "cma": "CMA-ES", "tpe": "TPE", "propagation": "`propagation`",
+         "evolution from propagation": "evolution from `propagation`",
+         "llm": "SmolLM2 asked (`llm`)", "llm permuted": "other parts behind the names "
+         "(`llm permuted`)", "llm blind": "without values (`llm blind`)",
+         "ignorant": "random numbers in the model's place (`ignorant`)",
+         "counting": "numbers that count upwards (`counting`)",
+         "silent": "no answer, mutations alone (`silent`)",
+         "ideal answers": "ideal answers through the dialogue"}
+
+
+def markdown(table: dict[str, Any], rate: float, evaluations: int, to: str = "uniform") -> None:
+    """A line a row, its seeds side by side; gaps of each to one row."""
+    def of(key: str) -> Perplexity:
+        return Perplexity(np.array(table[key]["nll"]), table[key]["predictions"])
+
+    base = f"{to}|{rate}|0|0"
+    print(f"| row | evaluations | selection | report | to {to} |\n|---|---|---|---|---|")
+    for row in ROWS:
+        start = f"{row}|{rate}|{0 if row in RULES else evaluations}|"
+        keys = sorted(key for key in table if key.startswith(start))
+        if not keys:
+            continue
+        gaps = [paired_difference(of(base), of(key)) for key in keys]
+        print(f"| {_SAID.get(row, row)} | {table[keys[0]]['evaluated']} | "
+              + ", ".join(f"{table[key]['selection']:.3f}" for key in keys) + " | "
+              + ", ".join(f"{table[key]['perplexity']:.2f}" for key in keys) + " | "
+              + ", ".join(f"{mean:+.3f} ± {error:.3f}" for mean, error in gaps if row != to)
+              + " |")
+
+
 def main() -> None:
     """Parse, measure, show."""
     parser = argparse.ArgumentParser(description=__doc__,
@@ -250,6 +285,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true")
     parser.add_argument("--to", default="uniform", choices=list(ROWS),
                         help="the row that gaps are taken to")
+    parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
@@ -261,7 +297,12 @@ def main() -> None:
         arguments.out, arguments.archives = "build/search-quick.json", "build/table-search-quick"
     path = Path(arguments.out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    show(json.loads(path.read_text()) if arguments.show else run(arguments, path), arguments.to)
+    table = json.loads(path.read_text()) if arguments.show else run(arguments, path)
+    if arguments.markdown:
+        markdown(table, arguments.rates[0], arguments.evaluations,
+                 arguments.to if arguments.to in RULES else "uniform")
+    else:
+        show(table, arguments.to)
 
 
 if __name__ == "__main__":
