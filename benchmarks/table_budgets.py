@@ -217,7 +217,8 @@ def show(table: dict[str, Any], windows: int, to: str = "propagation") -> None:
 _DOCS = ("uniform", "er", "global", "owl", "alpha", "dlp", "representation", "fisher-trace",
          "absorption", "arithmetic", "arithmetic predicted", "propagation", "uniform + sparsegpt",
          "propagation, power 6 + sparsegpt", "propagation + sparsegpt", "uniform + refit",
-         "propagation, power 6 + refit", "propagation, spread 1 + refit", "propagation + refit")
+         "propagation, power 6 + refit", "propagation, spread 1 + refit",
+         "propagation, spread 0.5 + refit", "propagation + refit")
 
 
 def markdown(table: dict[str, Any], name: str) -> None:
@@ -242,7 +243,7 @@ def markdown(table: dict[str, Any], name: str) -> None:
                 text += f" ({mean:+.3f} ± {error:.3f})"
             cells.append(text)
         if any(cells):
-            label = rule.replace(", power 6", ", k = 6 / (1 - S)").replace("spread 1", "unshrunk")
+            label = rule.replace(", power 6", ", k = 6 / (1 - S)")
             print(f"| `{label}` | {' | '.join(cells)} |")
 
 

@@ -82,6 +82,16 @@ def stiffness_at(sparsity: float, *, compensated: bool = False) -> float:
     return power * min(1 / max(1 - sparsity, 1e-9), _STEEPEST)
 
 
+def refit_spread(sparsity: float) -> float:
+    """Share of their distance from the mean that rates keep under a re-fit.
+
+    1 up to 60 %, falling evenly to 0.5 at 70 % and above. A re-fit cancels errors where they arise,
+    so that less of a linear's damage is left than the marginal damages of masks say, and the more
+    so the more goes. Chosen at 60 and 70 % by selection perplexity, even between (docs/rules.md).
+    """
+    return float(np.clip(1 - 5 * (sparsity - 0.6), 0.5, 1.0))
+
+
 def next_rates(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, sparsity: float,
                stiffness: float | None = None) -> Floats:
     """Rates of another mean at which marginal damage is equal, to first order.
@@ -140,8 +150,8 @@ def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dic
 
 @rule_form(evidence=("propagation",), columns=_columns, notes=_notes)
 def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | None = None,
-                      per: str = "linear", compensated: bool = False,
-                      spread: float = 1.0) -> Floats:
+                      per: str = "linear", compensated: bool = False, refit: bool = False,
+                      spread: float | None = None) -> Floats:
     """Rule ``propagation``: rates of equal marginal damage at the output, with no trial.
 
     The damage of a budget is the KL divergence of the sparse model's predictions from the dense
@@ -159,8 +169,11 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | N
         ``"linear"`` or ``"block"``.
     compensated
         For a method that solves the weights that stay (``sparsegpt``, ``alps``, any re-fit).
+    refit
+        For a re-fit, above 60 %: it sets ``spread``.
     spread
-        Share of their distance from the mean that rates keep, 0 (the same everywhere) to 1.
+        Share of their distance from the mean that rates keep, 0 (the same everywhere) to 1; 1 by
+        default, under a re-fit ``refit_spread(sparsity)``.
 
     Returns
     -------
@@ -174,6 +187,8 @@ def propagation_rates(profile: Profile, sparsity: float, *, stiffness: float | N
     if stiffness is not None and not stiffness > 0:
         raise BudgetError("allocate with rule 'propagation'", found=f"stiffness={stiffness!r}",
                           expected="a positive number")
+    if spread is None:
+        spread = refit_spread(sparsity) if refit else 1.0
     if not 0 <= spread <= 1:
         raise BudgetError("allocate with rule 'propagation'", found=f"spread={spread!r}",
                           expected="a number from 0 to 1")

@@ -33,8 +33,8 @@ def command(
     calibration: of.Calibration = None, windows: of.Windows = 32,
     window_length: of.WindowLength = 512, method: of.Method = "wanda",
     refit: Annotated[float | None, typer.Option(
-        help="The strength that prune --refit will get: propagation then gives rates nearer to the "
-             "mean.")] = None,
+        help="The strength that prune --refit will get: above 60 % propagation then gives rates "
+             "nearer to the mean.")] = None,
     rule: Annotated[str, typer.Option(help="propagation, owl, ... (docs/rules.md).")]
     = "propagation",
     option: Annotated[list[str] | None, typer.Option(

@@ -105,20 +105,13 @@ def compensates(name: str, refit: float | None = None) -> bool:
     return refit is not None or is_solver(find_method(name))
 
 
-REFIT_SPREAD = 0.5
-"""Share of their distance from the mean that rates keep under a re-fit (docs/rules.md)."""
-
-
 def propagation_options(name: str, refit: float | None = None) -> dict[str, Any]:
     """Options of the rule ``propagation`` that go with a method.
-
-    Where a re-fit cancels errors as they arise, less of a linear's damage is left than the
-    marginal damages of masks say, and rates nearer to the mean are better.
 
     Raises
     ------
     InputError
         Unknown method.
     """
-    found: dict[str, Any] = {"compensated": True} if compensates(name, refit) else {}
-    return found if refit is None else {**found, "spread": REFIT_SPREAD}
+    found = {"compensated": True} if compensates(name, refit) else {}
+    return found if refit is None else {**found, "refit": True}

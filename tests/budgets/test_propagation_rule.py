@@ -123,3 +123,16 @@ def test_spread_takes_rates_towards_their_mean(spread: float) -> None:
     found = allocate(profile, 0.6, rule="propagation", spread=spread).rates
     np.testing.assert_allclose(found, 0.6 + spread * (np.asarray(whole) - 0.6), atol=1e-9)
     assert np.std(whole) > 0.01
+
+
+@pytest.mark.parametrize(("sparsity", "share"), [(0.5, 1.0), (0.6, 1.0), (0.65, 0.75), (0.7, 0.5)])
+def test_rates_under_a_refit_are_drawn_together_above_60_percent(sparsity: float, share: float
+                                                                 ) -> None:
+    sizes, gains, at = np.full(4, 100), np.array([0.5, 1.0, 2.0, 4.0]), 0.45
+    profile = _profile([at], np.full((1, 4), at), _density(gains, 12.0, sizes)[None], sizes)
+    plain = allocate(profile, sparsity, rule="propagation", compensated=True).rates
+    found = allocate(profile, sparsity, rule="propagation", compensated=True, refit=True).rates
+    np.testing.assert_allclose(found, sparsity + share * (np.asarray(plain) - sparsity), atol=1e-9)
+    given = allocate(profile, sparsity, rule="propagation", compensated=True, refit=True,
+                     spread=1.0).rates
+    np.testing.assert_array_equal(given, plain)

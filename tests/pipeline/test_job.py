@@ -191,6 +191,6 @@ def test_solvers_get_the_compensated_budget() -> None:
         found = ns.pipeline.CompressOptions("m", 0.6, **more)
         assert found.rule_options == {"compensated": True}
     found = ns.pipeline.CompressOptions("m", 0.6, refit=0.3)
-    assert found.rule_options == {"compensated": True, "spread": 0.5}
+    assert found.rule_options == {"compensated": True, "refit": True}
     other = ns.pipeline.CompressOptions("m", 0.6, method="sparsegpt", rule="uniform")
     assert other.rule_options == {}
