@@ -1,7 +1,7 @@
 """What a structured cut buys in time: prefill and decoding of a cut model over the dense one.
 
 Run: python benchmarks/bench_structured.py [--json FILE] [--rounds 7]
-     python benchmarks/bench_structured.py --quick     two blocks, one round: that it runs
+     python benchmarks/bench_structured.py --quick     SmolLM2 alone, one round: that it runs
 
 SmolLM2-135M with 20, 30 and 50 % cut evenly, and ``--blocks`` blocks of Llama-2-7B's shape with
 random weights and 50 % cut (time does not depend on values, so that magnitudes choose and nothing
@@ -50,7 +50,8 @@ def cut_of(dense: Any, rate: float, tokens: torch.Tensor) -> tuple[Any, float]:
     return model, report.rate
 
 
-def turns(dense: Any, cut: Any, tokens: torch.Tensor, rounds: int, steps: int) -> dict[str, Any]:
+def turns(dense: Any, cut: Any, tokens: torch.Tensor, rounds: int, steps: int = 24
+          ) -> dict[str, Any]:
     """Seconds of a prompt and tokens a second of decoding, [rounds] each, and median ratios."""
     times: dict[str, list[float]] = {f"{what} {who}": [] for what in ("prefill", "decode")
                                      for who in ("dense", "cut")}

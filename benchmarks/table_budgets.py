@@ -23,7 +23,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class Bench:
 
     def products(self) -> AbstractContextManager[object]:
         """Around forward passes: matrix products in ``dtype``."""
-        return nullcontext() if self.dtype is None else torch.autocast("cpu", self.dtype)
+        return ns.models.multiplying(self.model, self.dtype)
 
     def prune(self, budget: Budget | None, seed: int, solver: str = "") -> float:
         """Prune the dense model; the seconds it took."""
@@ -221,21 +221,29 @@ _DOCS = ("uniform", "er", "global", "owl", "alpha", "dlp", "representation", "fi
          "propagation, spread 0.5 + refit", "propagation + refit")
 
 
+def found_in(table: dict[str, Any], name: str, rule: str, sparsity: float, seed: int = 0
+             ) -> Perplexity | None:
+    """A cell, where it was measured."""
+    row = table.get(f"{name}|{rule}|{sparsity}|{seed}")
+    return row and Perplexity(np.array(row["nll"]), row["predictions"])
+
+
+def three_digits(value: float) -> str:
+    """12.3, 123, 1234."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
 def markdown(table: dict[str, Any], name: str) -> None:
     """Seed 0 of a model; paired to ``propagation`` with the same solver, which has its error."""
-    def of(rule: str, sparsity: float) -> Perplexity | None:
-        row = table.get(f"{name}|{rule}|{sparsity}|0")
-        return row and Perplexity(np.array(row["nll"]), row["predictions"])
-
     print(f"\n| {name} | 50 % | 60 % | 70 % |\n|---|---|---|---|")
     for rule in _DOCS:
         solver = rule.partition(" + ")[2]
         ours = f"propagation + {solver}" if solver else "propagation"
         cells = []
         for sparsity in SPARSITIES:
-            found, best = of(rule, sparsity), of(ours, sparsity)
-            text = f"{found.value:#.3g}" if found else ""
-            text = (f"{found.value:.0f}" if found and found.value >= 1000 else text).rstrip(".")
+            found = found_in(table, name, rule, sparsity)
+            best = found_in(table, name, ours, sparsity)
+            text = three_digits(found.value) if found else ""
             if found and rule == ours:
                 text += f" ± {found.stderr:.1f}"
             elif found and best:
@@ -249,20 +257,18 @@ def markdown(table: dict[str, Any], name: str) -> None:
 
 def calibrations(table: dict[str, Any], name: str) -> None:
     """Uniform and ``propagation`` of every calibration seed, paired seed by seed."""
-    def of(rule: str, sparsity: float, seed: int) -> Perplexity | None:
-        row = table.get(f"{name}|{rule}|{sparsity}|{seed}")
-        return row and Perplexity(np.array(row["nll"]), row["predictions"])
-
     print(f"\n| {name}, calibration | 50 % | 60 % | 70 % |\n|---|---|---|---|")
     for seed in range(3):
         cells = []
         for sparsity in SPARSITIES:
-            uniform, ours = of("uniform", sparsity, seed), of("propagation", sparsity, seed)
+            uniform, ours = (found_in(table, name, rule, sparsity, seed)
+                             for rule in ("uniform", "propagation"))
             if not (uniform and ours):
                 cells.append("")
                 continue
             mean, error = paired_difference(uniform, ours)
-            cells.append(f"{uniform.value:#.3g} to {ours.value:#.3g} ({mean:+.3f} ± {error:.3f})")
+            cells.append(f"{three_digits(uniform.value)} to {three_digits(ours.value)} "
+                         f"({mean:+.3f} ± {error:.3f})")
         if any(cells):
             print(f"| {'first windows' if not seed else f'drawn, {seed}'} | {' | '.join(cells)} |")
 

@@ -24,11 +24,7 @@ import argparse
 import copy
 import functools
 import json
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from side_by_side import side_by_side
 from torch import Tensor, nn
 
 import neurosparse as ns
@@ -179,26 +176,6 @@ def measure(arguments: argparse.Namespace, row: str, tokens: int, seed: int) -> 
     return {**about, **score(bench, arguments.items), "seconds": round(spent, 1)}
 
 
-def measured(arguments: argparse.Namespace, wanted: list[tuple[str, int, int]]
-             ) -> Iterator[tuple[tuple[str, int, int], dict[str, Any]]]:
-    """Rows as they are through; by several processes with a share of the threads each.
-
-    Half of a row is small products, which two threads do hardly sooner than one.
-    """
-    if arguments.workers == 1:
-        for one in wanted:
-            yield one, measure(arguments, *one)
-        return
-    threads = max(1, (os.cpu_count() or 1) // arguments.workers)
-    # Before torch is imported there: its pools are made once.
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    with ProcessPoolExecutor(arguments.workers,
-                             multiprocessing.get_context("spawn")) as workers:
-        futures = {workers.submit(measure, arguments, *one): one for one in wanted}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-
-
 def run(arguments: argparse.Namespace, path: Path) -> None:
     """Measure what is not there yet, writing after every row."""
     table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
@@ -208,7 +185,8 @@ def run(arguments: argparse.Namespace, path: Path) -> None:
     # The long ones first: the last row of one process must not keep the others waiting.
     wanted.sort(key=lambda one: (one[1], one[2], one[0] in SHORT_ROWS))
     begin = time.perf_counter()
-    for (row, tokens, seed), found in measured(arguments, wanted):
+    for (row, tokens, seed), found in side_by_side(functools.partial(measure, arguments), wanted,
+                                                   arguments.workers):
         key = f"{row}|{tokens}|{seed}"
         table[key] = found
         write_json(path, table)

@@ -28,17 +28,14 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ideal_answers import IdealAnswers
 from ignorant_answers import CountingAnswers, IgnorantAnswers
+from side_by_side import side_by_side
 
 import neurosparse as ns
 from neurosparse.budgets import Budget
@@ -142,10 +139,6 @@ class Bench:
         return self.fitness(budget), ns.measure.perplexity(model, self.report, batch_size=2)
 
 
-Wanted = tuple[str, float, int]
-"""A row, its rate, its seed."""
-
-
 def key_of(arguments: argparse.Namespace, row: str, rate: float, seed: int) -> str:
     """What the table calls it: a rule has neither evaluations nor seeds."""
     return f"{row}|{rate}|" + ("0|0" if row in RULES else f"{arguments.evaluations}|{seed}")
@@ -156,35 +149,21 @@ def run(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     table: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     rows = [(row, rate, seed) for rate in arguments.rates for seed in range(arguments.seeds)
             for row in arguments.rows]
+    options = (arguments.model, arguments.windows, arguments.archives, arguments.evaluations)
     begin = time.perf_counter()
     for rules in (True, False):
         wanted = {key_of(arguments, *one): one for one in rows
                   if (one[0] in RULES) == rules and key_of(arguments, *one) not in table}
         # What talks takes longest: it must not be what all wait for in the end.
         first = sorted(wanted.values(), key=lambda one: "llm" not in one[0])
-        for one, found in measured(arguments, first):
+        for one, found in side_by_side(functools.partial(row_of, options), first,
+                                       arguments.workers):
             key = key_of(arguments, *one)
             table[key] = found
             write_json(path, table)
             print(f"{key:<44} {found['perplexity']:8.2f}  {found['seconds']:.0f} s, "
                   f"{(time.perf_counter() - begin) / 60:.0f} min in all", flush=True)
     return table
-
-
-def measured(arguments: argparse.Namespace, wanted: list[Wanted]
-             ) -> Iterator[tuple[Wanted, dict[str, Any]]]:
-    """The rows as they are done; each worker has a thread's share and a model of its own."""
-    options = (arguments.model, arguments.windows, arguments.archives, arguments.evaluations)
-    if arguments.workers == 1 or len(wanted) < 2:
-        for one in wanted:
-            yield one, row_of(options, *one)
-        return
-    # Before torch is imported there: its pools are made once.
-    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.workers))
-    with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as workers:
-        futures = {workers.submit(row_of, options, *one): one for one in wanted}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
 
 
 @functools.cache
@@ -212,11 +191,22 @@ def row_of(options: tuple[str, int, str, int], row: str, rate: float, seed: int
             "predictions": found.predictions, "seconds": round(spent, 1)}
 
 
+def perplexity_of(row: dict[str, Any]) -> Perplexity:
+    """As it was measured."""
+    return Perplexity(np.array(row["nll"]), row["predictions"])
+
+
+def course(row: dict[str, Any]) -> str:
+    """How a search went: where its best was found, and what the dialogue counted."""
+    said = (row.get("record") or {}).get("record") or {}
+    best = row.get("best_so_far")
+    return (f"best at {int(np.argmin(best))}" if best else "") + (
+        f", valid {said['valid']} of {said['answers']}, its own {said['accepted']} of "
+        f"{said['wanted']}, tokens {said['tokens']}" if said else "")
+
+
 def show(table: dict[str, Any], to: str = "uniform") -> None:
     """Means over seeds, and each one's paired gap to a row's first; a rule has one row for all."""
-    def of(key: str) -> Perplexity:
-        return Perplexity(np.array(table[key]["nll"]), table[key]["predictions"])
-
     for rate, evaluations in sorted({tuple(key.split("|")[1:3]) for key in table
                                      if key.split("|")[0] not in RULES}):
         print(f"\n{rate} cut, {evaluations} evaluations")
@@ -228,14 +218,13 @@ def show(table: dict[str, Any], to: str = "uniform") -> None:
                 continue
             values = np.array([table[key]["perplexity"] for key in keys])
             chosen = np.mean([table[key]["selection"] for key in keys])
-            gaps = [paired_difference(of(base), of(key)) for key in keys if base in table]
-            said = (table[keys[0]].get("record") or {}).get("record") or {}
+            gaps = [paired_difference(*(perplexity_of(table[one]) for one in (base, key)))
+                    for key in keys if base in table]
             print(f"  {row:<28} {np.exp(np.log(values).mean()):8.2f}  selection {chosen:.4f}, "
                   f"seeds {len(keys)}, {values.min():.2f} to {values.max():.2f}, evaluations "
                   f"{table[keys[0]]['evaluated']}; to {to} "
                   + ", ".join(f"{mean:+.3f} +- {error:.3f}" for mean, error in gaps)
-                  + (f"; valid {said['validity']:.0%}, its own {said['accepted']} of "
-                     f"{said['wanted']}, tokens {said['tokens']}" if said else ""))
+                  + "".join(f"; {course(table[key])}" for key in keys if row not in RULES))
 
 
 _SAID = {"line": "line (ATP)", "cma": "CMA-ES", "tpe": "TPE", "propagation": "`propagation`",
@@ -250,9 +239,6 @@ _SAID = {"line": "line (ATP)", "cma": "CMA-ES", "tpe": "TPE", "propagation": "`p
 
 def markdown(table: dict[str, Any], rate: float, evaluations: int, to: str = "uniform") -> None:
     """A line a row, its seeds side by side; gaps of each to one row."""
-    def of(key: str) -> Perplexity:
-        return Perplexity(np.array(table[key]["nll"]), table[key]["predictions"])
-
     base = f"{to}|{rate}|0|0"
     print(f"| row | evaluations | selection | report | to {to} |\n|---|---|---|---|---|")
     for row in ROWS:
@@ -260,7 +246,8 @@ def markdown(table: dict[str, Any], rate: float, evaluations: int, to: str = "un
         keys = sorted(key for key in table if key.startswith(start))
         if not keys:
             continue
-        gaps = [paired_difference(of(base), of(key)) for key in keys]
+        gaps = [paired_difference(*(perplexity_of(table[one]) for one in (base, key)))
+                for key in keys]
         print(f"| {_SAID.get(row, row)} | {table[keys[0]]['evaluated']} | "
               + ", ".join(f"{table[key]['selection']:.3f}" for key in keys) + " | "
               + ", ".join(f"{table[key]['perplexity']:.2f}" for key in keys) + " | "

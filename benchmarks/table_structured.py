@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_structured import turns
 
 import neurosparse as ns
 from neurosparse.files import write_json
 from neurosparse.measure import protocol
-from neurosparse.measure.timing import loop_speed
 from neurosparse.pipeline.structured_rates import rates_by_rule
 from neurosparse.pruning.structured import find_groups, prune_structured
-from neurosparse.sparse import TorchLoop
 
 # rate, heads, metric, compensation, and a rule where it is not uniform
 ROWS: list[tuple[Any, ...]] = [(0.3, "groups", metric, way) for metric, way in (
@@ -38,25 +37,11 @@ ROWS += [(0.3, "queries", "flap", "least_squares"), (0.5, "groups", "flap", "lea
 ROWS += [(rate, "queries", "flap", "least_squares", "propagation") for rate in (0.2, 0.3, 0.5)]
 
 
-def seconds(model: Any, tokens: torch.Tensor) -> float:
-    """One prefill."""
-    with torch.inference_mode():
-        begin = time.perf_counter()
-        model(input_ids=tokens, use_cache=False, logits_to_keep=1)
-        return time.perf_counter() - begin
-
-
-def speed(dense: Any, cut: Any, tokens: torch.Tensor, steps: int = 24) -> dict[str, float]:
+def speed(dense: Any, cut: Any, tokens: torch.Tensor) -> dict[str, float]:
     """Dense over cut, in turns: prefill, and a token of decoding."""
-    prefill: dict[str, list[float]] = {"dense": [], "cut": []}
-    decode: dict[str, list[float]] = {"dense": [], "cut": []}
-    for _ in range(5):
-        for name, model in (("dense", dense), ("cut", cut)):
-            prefill[name].append(seconds(model, tokens))
-            found = loop_speed(TorchLoop(model), tokens[:, :64], steps=steps, repeats=1)
-            decode[name].append(found.decode)
-    return {"prefill": min(prefill["dense"]) / min(prefill["cut"]),
-            "decode": max(decode["cut"]) / max(decode["dense"])}
+    times = turns(dense, cut, tokens, 5)
+    return {"prefill": min(times["prefill dense"]) / min(times["prefill cut"]),
+            "decode": max(times["decode cut"]) / max(times["decode dense"])}
 
 
 def main() -> None:

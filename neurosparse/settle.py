@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse import kernels
+from neurosparse.errors import InputError
 
 with contextlib.suppress(ImportError):  # without it the twin does everything
     from neurosparse import _core
@@ -43,23 +44,17 @@ def settle_columns(weight: Floats, factor: Floats, gone: NDArray[np.bool_], *, e
     InputError
         Arrays that do not fit each other, or more than ``MOST_COLUMNS`` columns.
     """
-    code = 0
-    if kernels.level() != "twin":
-        code = _core.settle_columns(weight, factor, gone, errors)
-        if not code:
-            return
+    if kernels.level() != "twin" and not _core.settle_columns(weight, factor, gone, errors):
+        return
     kernels.check_array(_DO, "weight", weight, 2, np.float32)
     columns, rows = weight.shape
     for name, array, kind, shape in (("factor", factor, np.float32, (columns, columns)),
                                      ("gone", gone, np.bool_, (columns, rows)),
                                      ("errors", errors, np.float32, (columns, rows))):
         kernels.check_array(_DO, name, array, 2, kind, shape)
-    if code or columns > MOST_COLUMNS:
-        kernels.raise_on(code or _TOO_MANY, _DO)
+    if columns > MOST_COLUMNS:
+        raise InputError(_DO, found=f"{columns} columns", expected=f"at most {MOST_COLUMNS}")
     _twin(weight, factor, gone, errors)
-
-
-_TOO_MANY = 2  # the core's code for sizes that do not fit
 
 
 def _twin(weight: Floats, factor: Floats, gone: NDArray[np.bool_], errors: Floats) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +51,7 @@ class Measured:
 
     def perplexity(self, windows: torch.Tensor) -> Perplexity:
         """Of the model as it is now."""
-        with nullcontext() if self.dtype is None else torch.autocast("cpu", self.dtype):
+        with ns.models.multiplying(self.model, self.dtype):
             return perplexity(self.model, windows, batch_size=2)
 
 

@@ -3,7 +3,7 @@
  * Both read (and write) the tile once. Every entry sees the same operations in the same order at
  * every level and in the twin, so all give the same bits: products are never fused with sums, and a
  * dot product is always sixteen sums, folded by halves. */
-#include "kernels.h"
+#include "wide.h"
 
 #define NONE 0u
 #define ALL 0xffffffffu
@@ -16,15 +16,7 @@
 /* A byte of the bitmap as eight masks of floats. */
 static const uint32_t masks[256][8] = {ROW64(0), ROW64(64), ROW64(128), ROW64(192)};
 
-/* Lanes of this level, as the compiler's own vectors: plain operators, no order is left to it. */
-#if NS_ISA >= 2
-enum { WIDE = 16, MASKED = 8 };
-#elif NS_ISA == 1
-enum { WIDE = 8, MASKED = 8 };
-#else
-enum { WIDE = 4, MASKED = 4 };
-#endif
-typedef float wide __attribute__((vector_size(4 * WIDE)));
+enum { MASKED = WIDE < 8 ? WIDE : 8 };
 typedef uint32_t masked __attribute__((vector_size(4 * MASKED)));
 
 /* `count` floats of a row, from column `from` (a multiple of 8) on, +0 where a bit is clear. */
@@ -92,14 +84,6 @@ void NS_NAME(low_rank_add)(const ns_low_rank *m, const void *base, int base_halv
 /* --- the gradient ----------------------------------------------------------------------------- */
 
 enum { LANES = 16, PARTS = LANES / WIDE, ROWS = 4 };
-
-static inline wide wide_load(const float *p) {
-    wide v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline void wide_store(float *p, wide v) { memcpy(p, &v, sizeof v); }
 
 static float folded(float *lanes) {
     for (int half = LANES / 2; half > 0; half /= 2)

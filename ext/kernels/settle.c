@@ -4,26 +4,10 @@
  * A column waits until it is reached and then takes all errors before it at once, in their order, so
  * that it is read and written once; many rows of the weight stand in the lanes and never meet. Every
  * entry sees the same operations in the same order at every level and in the twin. */
-#include "kernels.h"
+#include "wide.h"
 
-#if NS_ISA >= 2
-enum { WIDE = 16 };
-#elif NS_ISA == 1
-enum { WIDE = 8 };
-#else
-enum { WIDE = 4 };
-#endif
 /* Sums that wait for each other: four at a time hide it. */
 enum { SIDE = 4, LANES = SIDE * WIDE };
-typedef float wide __attribute__((vector_size(4 * WIDE)));
-
-static inline wide wide_load(const float *p) {
-    wide v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline void wide_store(float *p, wide v) { memcpy(p, &v, sizeof v); }
 
 /* w - sum_j u[j] e[j], j < count. */
 static inline void take(float *w, const float *u, float (*e)[LANES], int64_t count) {

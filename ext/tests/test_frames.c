@@ -1,7 +1,5 @@
 /* Combinations of frames at every level: exact small numbers, sizes around the tile, refusals. */
-#include "check.h"
-
-#include "../core.h"
+#include "levels.h"
 
 #include <stdlib.h>
 
@@ -28,17 +26,16 @@ static void check_size(int64_t rows, int64_t columns) {
     free(scale);
 }
 
-int main(void) {
-    for (int level = 0; level < ns_level_count(); level++) {
-        if (!ns_level_runs(level)) continue;
-        CHECK(ns_select(ns_level_name(level)) == NS_OK);
-        static const int64_t sizes[] = {0, 1, 7, 255, 256, 257, 1000};
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            check_size(sizes[i], 1);
-            check_size(sizes[i], 3);
-        }
-        printf("%s: ok\n", ns_level());
+static void check_all(void) {
+    static const int64_t sizes[] = {0, 1, 7, 255, 256, 257, 1000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        check_size(sizes[i], 1);
+        check_size(sizes[i], 3);
     }
+}
+
+int main(void) {
+    at_every_level(check_all);
     double one = 1.0;
     ns_combination c = {.item = 8, .count = 1, .outputs = 0, .scaled_from = 0, .rows = 1,
                         .columns = 1, .sources = {&one}, .scaled = &one};

@@ -1,11 +1,9 @@
 /* Columns settled at every level against a loop, with numbers that floats hold exactly; buffers end
  * where their arrays do, so that a sanitizer sees any step beyond them. */
-#include "check.h"
-
-#include "../core.h"
+#include "levels.h"
 
 static const int64_t shapes[][2] = {{1, 1}, {3, 2}, {16, 5}, {65, 4}, {130, 7}, {300, 3}, {0, 3},
-                                    {5, 0}};
+                                    {5, 0}, {5000, 3}};
 
 static void check_one(int64_t rows, int64_t cols) {
     size_t count = (size_t)(rows * cols);
@@ -40,17 +38,13 @@ static void check_one(int64_t rows, int64_t cols) {
     free(gone);
 }
 
+static void check_all(void) {
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        check_one(shapes[i][0], shapes[i][1]);
+}
+
 int main(void) {
-    for (int level = 0; level < ns_level_count(); level++) {
-        if (!ns_level_runs(level)) continue;
-        CHECK(ns_select(ns_level_name(level)) == NS_OK);
-        for (int threads = 1; threads <= 3; threads += 2) {
-            ns_set_threads(threads);
-            for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-                check_one(shapes[i][0], shapes[i][1]);
-        }
-        printf("%s: ok\n", ns_level());
-    }
+    at_every_level(check_all);
     ns_settle wrong = {.rows = 1, .cols = NS_SETTLE_COLS + 1};
     CHECK(ns_settle_columns(&wrong) == NS_ERROR_SIZE);
     return 0;

@@ -9,13 +9,13 @@ those weights by a known ``dW`` and the site's own error by a known ``de``: the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from neurosparse.budgets.structures import SiteDamage
 from neurosparse.errors import InputError
+from neurosparse.models import multiplying
 from neurosparse.models.placement import device_of
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning.structured.ladder import Ladder, output_weight, solved
@@ -71,7 +71,7 @@ def _window(model: nn.Module, window: Tensor, ladders: Mapping[str, Ladder],
             dropped: Mapping[str, int], gradients: Mapping[str, Tensor],
             dtype: torch.dtype | None) -> float:
     """KL of one window; its gradients are added."""
-    with torch.no_grad(), _products(model, dtype):
+    with torch.no_grad(), multiplying(model, dtype):
         dense = _logits(model, window).log_softmax(-1)
     weights = {name: output_weight(model, ladder.group.site) for name, ladder in ladders.items()}
     flags = {name: weight.requires_grad for name, weight in weights.items()}
@@ -79,7 +79,7 @@ def _window(model: nn.Module, window: Tensor, ladders: Mapping[str, Ladder],
         try:
             for weight in weights.values():
                 weight.requires_grad_(True)
-            with torch.enable_grad(), _products(model, dtype):
+            with torch.enable_grad(), multiplying(model, dtype):
                 logits = _logits(model, window)
             ours = logits.detach().log_softmax(-1)
             odds = dense.exp()
@@ -100,10 +100,6 @@ def _logits(model: nn.Module, window: Tensor) -> Tensor:
     there = window[None].to(device_of(model))
     out: Tensor = model(input_ids=there, use_cache=False).logits[0]
     return out.float()
-
-
-def _products(model: nn.Module, dtype: torch.dtype | None) -> AbstractContextManager[object]:
-    return nullcontext() if dtype is None else torch.autocast(device_of(model).type, dtype)
 
 
 def _site(model: nn.Module, ladder: Ladder, dropped: int, gradient: Tensor) -> SiteDamage:

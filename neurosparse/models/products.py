@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import nn
 
@@ -13,6 +15,14 @@ PRODUCTS = ("auto", "own")
 def products_of(model: nn.Module, products: str) -> torch.dtype | None:
     """``fast_products`` for ``"auto"``, the model's own (None) for ``"own"``."""
     return fast_products(model) if products == "auto" else None
+
+
+def multiplying(module: nn.Module, dtype: torch.dtype | None) -> AbstractContextManager[object]:
+    """Around forward passes: matrix products in this type, the module's own for None.
+
+    By autocast, which casts a weight once for all passes inside.
+    """
+    return nullcontext() if dtype is None else torch.autocast(device_of(module).type, dtype)
 
 
 def fast_products(model: nn.Module) -> torch.dtype | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from neurosparse.models.capture import Call, Recorder, first_tensor
 from neurosparse.models.hidden import make_store
 from neurosparse.models.modality import reads_images
 from neurosparse.models.placement import device_of, moved
+from neurosparse.models.products import multiplying
 from neurosparse.models.streaming import opened
 from neurosparse.progress import Progress, silent
 
@@ -131,9 +132,7 @@ class BlockWalk:
 
     def products(self) -> AbstractContextManager[object]:
         """Matrix products in the walk's ``dtype``; around many replays each weight is cast once."""
-        if self.dtype is None:
-            return nullcontext()
-        return torch.autocast(device_of(self.blocks.modules[0]).type, self.dtype)
+        return multiplying(self.blocks.modules[0], self.dtype)
 
     def look(self, index: int, names: Sequence[str], each: Callable[[int], None] | None = None
              ) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
 from neurosparse.adaptation import kl_to_dense, next_token_loss
 from neurosparse.budgets import Budget
+from neurosparse.models import multiplying
 from neurosparse.models.placement import device_of
 from neurosparse.pruning.structured import Group, Ladder, choose, make_plan, masked, solved
 
@@ -62,10 +63,9 @@ class StructuredFitness:
         return sum(found) / count
 
     def _logits(self, window: Tensor) -> Tensor:
-        device = device_of(self.model)
-        products = nullcontext() if self.dtype is None else torch.autocast(device.type, self.dtype)
-        with products:
-            out: Tensor = self.model(input_ids=window[None].to(device), use_cache=False).logits
+        there = window[None].to(device_of(self.model))
+        with multiplying(self.model, self.dtype):
+            out: Tensor = self.model(input_ids=there, use_cache=False).logits
         return out.float()
 
     def _of(self, number: int) -> float:

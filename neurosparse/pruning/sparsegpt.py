@@ -56,8 +56,8 @@ def _blas() -> ThreadpoolController:
 def _threads_for(width: int) -> AbstractContextManager[object]:
     """One thread of SciPy's BLAS for a small matrix.
 
-    Its threads hold their cores for some 20 ms after a call, and torch's wait for those: more than
-    they save below about 2048 columns on two cores.
+    Its threads hold their cores for a while after a call, and torch's wait for those: more than
+    they save up to about 2048 columns on two cores.
     """
     if width * torch.get_num_threads() > _SMALL:
         return nullcontext()

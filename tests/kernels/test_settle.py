@@ -85,7 +85,7 @@ def test_what_stays_makes_up_for_what_goes(level: str) -> None:
 
 
 def test_threads_change_nothing(level: str, restored_threads: None) -> None:
-    case, seen = make(24, 500), set()
+    case, seen = make(24, 5000), set()  # more rows than one thread takes
     for count in (1, 2, 5):
         kernels.set_threads(count)
         weight, errors = settled(case)
