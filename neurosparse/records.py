@@ -126,6 +126,17 @@ class RunRecord:
         return cls(**fields)
 
 
+def record_beside(path: str | Path) -> Path:
+    """Where the record of a command goes whose result is one file.
+
+    Examples
+    --------
+    >>> str(record_beside("out/profile.h5"))
+    'out/profile.run.json'
+    """
+    return Path(path).with_suffix(".run.json")
+
+
 def check_same_run(path: str | Path, now: Mapping[str, Any]) -> None:
     """Refuse to go on with the work of another run.
 

@@ -70,6 +70,7 @@ def command(
     from neurosparse.pipeline.goals import Goal, allocator_of, sparsity_for_goal
     from neurosparse.pipeline.steps import StepOptions
     from neurosparse.pruning import propagation_options
+    from neurosparse.records import RunRecord, record_beside
 
     goal = _one_of({"--sparsity": sparsity, "--bits": bits, "--max-bytes": max_bytes,
                     "--tokens-per-s": tokens_per_s, "--max-perplexity": max_perplexity})
@@ -80,6 +81,9 @@ def command(
     measured = Profile.read(profile)
     bounds = {"lower": _bounds("--lower", lower, 0.0), "upper": _bounds("--upper", upper, 1.0),
               "multiple": multiple}
+    record = RunRecord("allocate", arguments={
+        "profile": profile, "out": out, "goal": goal, "rule": rule, "options": options,
+        "method": method, "refit": refit, "model": model, **bounds})
     if sparsity is not None:
         total = check_sparsity(sparsity)
     elif bits is not None:
@@ -91,14 +95,17 @@ def command(
         stage = StepOptions(model, calibration, windows, window_length, method=method)
         stage.full()
         check_profile(measured, model=identity(load_empty(model)), force=force)
-        with shown(progress) as see:
+        with shown(progress) as see, record.timed("goal"):
             met = sparsity_for_goal(Goal(max_bytes, tokens_per_s, max_perplexity), stage,
                                     allocator_of(measured, rule, options, **bounds), progress=see)
         total = met.sparsity
+        record.results = {"value": met.value, "trials": met.trials}
         print(f"sparsity {total:.4f}: {_met(goal, met.value)}, {len(met.trials)} evaluations",
               file=sys.stderr)
+    record.results["sparsity"] = total
     found = explained(measured, total, rule=rule, **bounds, **options)
     found.budget.write(out)
+    record.write(record_beside(out))
     if figure is not None:
         _draw(figure, measured, found.budget, beside, bounds)
     if as_json:

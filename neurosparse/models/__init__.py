@@ -14,7 +14,7 @@ from neurosparse.models.documents import read_documents
 from neurosparse.models.identity import identity
 from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
 from neurosparse.models.modality import predictions_of, reads_images
-from neurosparse.models.products import PRODUCTS, fast_products, multiplying, products_of
+from neurosparse.models.products import PRODUCTS, fast_on, fast_products, multiplying, products_of
 from neurosparse.models.source import ModelSource, resolve
 from neurosparse.models.streaming import is_streamed
 from neurosparse.models.targets import Target, find_targets
@@ -36,6 +36,7 @@ __all__ = [
     "LoadedModel",
     "ModelSource",
     "Target",
+    "fast_on",
     "fast_products",
     "find_blocks",
     "find_targets",

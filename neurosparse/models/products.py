@@ -35,7 +35,11 @@ def fast_products(model: nn.Module) -> torch.dtype | None:
     """
     if next(model.parameters()).dtype != torch.float32:
         return None
-    device = device_of(model)
+    return fast_on(device_of(model))
+
+
+def fast_on(device: torch.device) -> torch.dtype | None:
+    """bfloat16 where this device multiplies it by instructions of its own; else None."""
     if device.type == "cpu":
         capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from neurosparse.models import load_empty, load_tokenizer
 from neurosparse.pipeline.adapt_options import AdaptOptions, gather_windows
-from neurosparse.pipeline.plan import matmul_speed
+from neurosparse.pipeline.plan import faster, matmul_speed
 from neurosparse.sparse.uneven import apply_widths
 
 
@@ -19,7 +19,7 @@ def adapt_cost(options: AdaptOptions) -> dict[str, Any]:
     one, train = options.losa, options.losa.train
     texts = gather_windows(options, load_tokenizer(options.model))
     tokens = texts.data.numel()
-    speed = matmul_speed()
+    speed = matmul_speed() * faster(options.dtype, options.device, options.products)
     dense = 0 if not train.taught else _parameters(options.teacher or options.model)
     learns = 4 * total if one.update == "values" else 0
     wide = {"float32": 4, "bfloat16": 2, "float16": 2}.get(options.dtype, 4)

@@ -19,7 +19,7 @@ from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning import PruneReport, Refit, prune
-from neurosparse.records import RunRecord
+from neurosparse.records import RunRecord, record_beside
 from neurosparse.sparse import save
 from neurosparse.sparse.kinds import find_group
 
@@ -112,20 +112,27 @@ def profile_step_cost(options: StepOptions, evidence: Sequence[str | Collector])
 
 def profile_step(options: StepOptions, evidence: Sequence[str | Collector], out: str | Path, *,
                  progress: Progress = silent) -> Profile:
-    """Measure a model and write its profile (``neurosparse profile``).
+    """Measure a model and write its profile, with its record (``neurosparse profile``).
 
     Raises
     ------
     NeurosparseError
         As ``measure.profile``, ``models.load`` and the texts.
     """
-    loaded = load(options.model, dtype=options.dtype, device=options.device, stream=options.stream)
-    texts = gather(options.full(), loaded.tokenizer)
-    found = profile(loaded.model, texts.calibration, evidence=evidence, method=options.method,
-                    exclude=options.exclude, calibration=texts.identity["calibration"],
-                    batch_size=options.batch_size, progress=progress,
-                    dtype=products_of(loaded.model, options.products))
+    names = [one if isinstance(one, str) else one.name for one in evidence]
+    record = _begun("profile", options, evidence=names, out=str(out))
+    with record.timed("load"):
+        loaded = load(options.model, dtype=options.dtype, device=options.device,
+                      stream=options.stream)
+        texts = gather(options.full(), loaded.tokenizer)
+    record.data = texts.identity
+    with record.timed("profile"):
+        found = profile(loaded.model, texts.calibration, evidence=evidence, method=options.method,
+                        exclude=options.exclude, calibration=texts.identity["calibration"],
+                        batch_size=options.batch_size, progress=progress,
+                        dtype=products_of(loaded.model, options.products))
     found.write(out)
+    record.write(record_beside(out))
     return found
 
 
@@ -179,7 +186,11 @@ def prune_step(options: StepOptions, budget: str | Path, out: str | Path, *, val
 
 def prune_record(options: StepOptions, **arguments: Any) -> RunRecord:
     """The record of a ``prune`` that begins."""
-    return RunRecord("prune", level=kernels.level(), threads=torch.get_num_threads(),
+    return _begun("prune", options, **arguments)
+
+
+def _begun(command: str, options: StepOptions, **arguments: Any) -> RunRecord:
+    return RunRecord(command, level=kernels.level(), threads=torch.get_num_threads(),
                      seeds={"windows": options.seed}, arguments={**vars(options), **arguments})
 
 

@@ -38,6 +38,11 @@ def test_profile_allocate_prune(place: Path, capsys: pytest.CaptureFixture[str])
     assert "forward passes" in said and "evidence owl, propagation" in said
     _run("allocate", place / "p.h5", "--sparsity", 0.6, "--explain", "--out", place / "b.json")
     assert "ln marginal damage" in capsys.readouterr().out
+    record = ns.records.RunRecord.read(place / "p.run.json")
+    assert record.arguments["evidence"] == ["propagation", "owl"] and record.timings["profile"] > 0
+    assert record.data["calibration"]["windows"] == 4
+    record = ns.records.RunRecord.read(place / "b.run.json")
+    assert record.arguments["rule"] == "propagation" and record.results == {"sparsity": 0.6}
     _run("prune", place / "m", "--budget", place / "b.json", "--out", place / "packed",
          "--calibration", place / "t.txt", "--windows", 2, "--window-length", 32,
          "--progress", "none")

@@ -73,7 +73,11 @@ def test_goals_on_the_command_line(place: Path, capsys: pytest.CaptureFixture[st
         place / "m", *text, "--out", place / "b.json", "--figure", place / "b.png")
     assert "--max-bytes" in capsys.readouterr().err
     assert (place / "b.png").stat().st_size > 10_000
-    assert 0 < ns.budgets.Budget.read(place / "b.json").total.kept < 0.9
+    kept = ns.budgets.Budget.read(place / "b.json").total.kept
+    assert 0 < kept < 0.9
+    record = ns.records.RunRecord.read(place / "b.run.json")
+    assert record.arguments["goal"] == "--max-bytes" and record.results["value"] <= 120_000
+    assert record.results["sparsity"] == pytest.approx(kept) and record.results["trials"]
     with pytest.raises(BudgetError, match="without --model"):
         run("allocate", place / "p.h5", "--rule", "owl", "--max-perplexity", 20)
     with pytest.raises(BudgetError, match="one of --sparsity"):

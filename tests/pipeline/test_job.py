@@ -17,6 +17,7 @@ from neurosparse.errors import InputError
 from neurosparse.measure import perplexity, sizes_only
 from neurosparse.pipeline import evaluate, job
 from neurosparse.pipeline.evaluate import read_windows
+from neurosparse.pipeline.plan import faster
 from neurosparse.pruning import prune
 
 
@@ -85,6 +86,12 @@ def test_fast_products_are_nearly_the_same(place: Path, exact: Any) -> None:
     mine, theirs = (one.results["rows"][-1]["perplexity"] for one in (exact, fast))
     assert theirs == pytest.approx(mine, rel=0.02)
     assert exact.budget.targets == fast.budget.targets
+
+
+def test_estimates_follow_the_type_of_products() -> None:
+    assert faster("float32", "cpu", "own") == faster("bfloat16", "cpu", "auto") == 1
+    fast = ns.models.fast_on(torch.device("cpu"))
+    assert (faster("float32", "cpu", "auto") > 1) == (fast is torch.bfloat16)
 
 
 def test_everything_is_there(exact: Any) -> None:
