@@ -63,10 +63,10 @@ def choice_scores(model: nn.Module, tokenizer: Any, item: ChoiceItem) -> NDArray
     # The pad comes last: what precedes it cannot see it.
     padded = torch.tensor([ids + [ids[-1]] * (longest - len(ids)) for ids in after], device=device)
     rest = model(input_ids=padded, past_key_values=cache, use_cache=True).logits
-    start = first.logits[:, -1:].expand(len(after), -1, -1)
-    logits = torch.cat([start, rest[:, :-1]], 1)
-    return np.array([_likelihood(row, ids) / max(len(choice), 1)
-                     for row, ids, choice in zip(logits, after, item.choices, strict=True)])
+    start = first.logits[0, -1:]
+    return np.array([(_likelihood(start, ids[:1]) + _likelihood(row, ids[1:]))
+                     / max(len(choice), 1)
+                     for row, ids, choice in zip(rest, after, item.choices, strict=True)])
 
 
 def _continuation(tokenizer: Any, context: str, choice: str, start: int) -> list[int]:
