@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from neurosparse.measure.divergence import divergence
 from neurosparse.models import BlockWalk, predictions_of
 
-# Logits of a piece are several tensors of this many numbers.
-_LOGITS = 2**25
+# Logits of a piece, and the dense logits that are kept (1 GB) where every change is compared.
+_LOGITS, _KEPT = 2**25, 2**28
 
 
 class Replay:
@@ -34,6 +35,8 @@ class Replay:
         for index in range(self.walk.n_blocks):
             self.walk.run(index, keep=True)
             self.states.append(self._now())
+        self._dense: dict[tuple[int, int], Tensor] = {}
+        self._room = _KEPT
 
     def _now(self) -> list[Tensor]:
         return [self.walk.hidden(at).clone() for at in range(self.walk.n_batches)]
@@ -54,13 +57,21 @@ class Replay:
         total = 0.0
         with torch.no_grad():
             for at, one in enumerate(hidden):
-                dense = self.states[-1][at]
                 for here in self.walk.pieces(at, _LOGITS):
-                    start = here.start
-                    wanted = self.walk.head(dense[:, here], at, start).double().log_softmax(-1)
-                    found = self.walk.head(one[:, here], at, start).double().log_softmax(-1)
-                    total += float((wanted.exp() * (wanted - found)).sum())
+                    found = self.walk.head(one[:, here], at, here.start)
+                    total += divergence(self._wanted(at, here), found)
         return max(total, 0.0) / predictions_of(self.walk.tokens)
+
+    def _wanted(self, at: int, here: slice) -> Tensor:
+        """Logits of the dense model, kept as long as there is room."""
+        key = (at, here.start)
+        if key in self._dense:
+            return self._dense[key]
+        logits = self.walk.head(self.states[-1][at][:, here], at, here.start)
+        if logits.numel() <= self._room:
+            self._room -= logits.numel()
+            self._dense[key] = logits
+        return logits
 
 
 def squared(hidden: list[Tensor]) -> float:
