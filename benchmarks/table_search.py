@@ -2,6 +2,7 @@
 
 Run: make table-search       (SmolLM2 at 30 %, 100 evaluations on 4 windows of 256, 3 seeds; goes on
                              where it was stopped)
+     python benchmarks/table_search.py --controls    other partners in the model's place, too
      python benchmarks/table_search.py --full     20, 30 and 50 %, 430 evaluations
      python benchmarks/table_search.py --show     prints the table from what is there
      python benchmarks/table_search.py --show --markdown    as docs/structured.md has it
@@ -64,6 +65,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "silent": {**LLM, "silent": True},
 }
 RULES = ("uniform", "propagation")
+CONTROLS = ("ignorant", "counting", "silent")
+"""Partners in the model's place; as long again as the model's own rows, so only when asked for."""
 METRIC, HEADS = "flap", "queries"
 ANSWER = 120
 """Tokens of an answer at most: one configuration of 12 numbers takes about 40."""
@@ -260,7 +263,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--rows", nargs="+", default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", default=[row for row in ROWS if row not in CONTROLS])
+    parser.add_argument("--controls", action="store_true",
+                        help="other partners in the model's place, too: " + ", ".join(CONTROLS))
     parser.add_argument("--rates", nargs="+", type=float, default=[0.3])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=100)
@@ -276,6 +281,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
+    if arguments.controls:
+        arguments.rows += CONTROLS
     if arguments.full:
         arguments.rates, arguments.evaluations = [0.2, 0.3, 0.5], 430
     if arguments.quick:
