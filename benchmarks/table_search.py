@@ -6,6 +6,7 @@ Run: make table-search       (SmolLM2 at 30 %, 100 evaluations on 4 windows of 2
      python benchmarks/table_search.py --full     20, 30 and 50 %, 430 evaluations
      python benchmarks/table_search.py --show     prints the table from what is there
      python benchmarks/table_search.py --show --markdown    as docs/structured.md has it
+     python benchmarks/table_search.py --show --between llm    means over seeds, beside one row's
      python benchmarks/table_search.py --evaluations 40    a shorter one, whose archives go on
      python benchmarks/table_search.py --rows llm --seeds 1    rows by name
      python benchmarks/table_search.py --workers 1    one row after the other, with all threads
@@ -230,6 +231,20 @@ def show(table: dict[str, Any], to: str = "uniform") -> None:
                   + "".join(f"; {course(table[key])}" for key in keys if row not in RULES))
 
 
+def between(table: dict[str, Any], rate: float, evaluations: int, to: str) -> None:
+    """Mean over seeds of every search less that of one, its error from how much seeds differ."""
+    found = {}
+    for row in ROWS:
+        start = f"{row}|{rate}|{evaluations}|"
+        seeds = [perplexity_of(table[key]).nll.mean() for key in sorted(table)
+                 if key.startswith(start)]
+        if len(seeds) > 1:
+            found[row] = np.mean(seeds), np.var(seeds, ddof=1) / len(seeds)
+    for row, (mean, square) in found.items():
+        print(f"  {row:<28} {np.exp(mean):8.2f}  to {to} {mean - found[to][0]:+.3f} +- "
+              f"{np.sqrt(square + found[to][1]) if row != to else 0:.3f} (over seeds)")
+
+
 _SAID = {"line": "line (ATP)", "cma": "CMA-ES", "tpe": "TPE", "propagation": "`propagation`",
          "evolution from propagation": "evolution from `propagation`",
          "llm": "SmolLM2 asked (`llm`)", "llm permuted": "other parts behind the names "
@@ -278,6 +293,8 @@ def main() -> None:
     parser.add_argument("--to", default="uniform", choices=list(ROWS),
                         help="the row that gaps are taken to")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--between", metavar="ROW", choices=list(ROWS),
+                        help="with --show: means over seeds and their gaps to one search")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
@@ -292,7 +309,9 @@ def main() -> None:
     path = Path(arguments.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = json.loads(path.read_text()) if arguments.show else run(arguments, path)
-    if arguments.markdown:
+    if arguments.between:
+        between(table, arguments.rates[0], arguments.evaluations, arguments.between)
+    elif arguments.markdown:
         markdown(table, arguments.rates[0], arguments.evaluations,
                  arguments.to if arguments.to in RULES else "uniform")
     else:
