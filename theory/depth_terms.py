@@ -46,7 +46,12 @@ def terms(scene: Any, rate: float, windows: int, labels: int) -> dict[str, Any]:
             first, other = np.bincount(blocks, first), np.bincount(blocks, other)
         return float(spearmanr(first, other)[0])
 
+    share = np.log(np.maximum(second["token"], 1e-12) / np.maximum(single["nats"], 1e-12))
+    quarter = max(1, len(off) // 4)
     return {
+        "spread": float(share.std()),
+        "first": float(np.exp(share[blocks < quarter].mean())),
+        "last": float(np.exp(share[blocks >= len(off) - quarter].mean())),
         "single": single["nats"], "token": second["token"], "sequence": second["sequence"],
         "rank token": ranks(second["token"]), "rank sequence": ranks(second["sequence"]),
         "rank token, blocks": ranks(second["token"], True),
@@ -107,6 +112,9 @@ def main() -> None:
                                                 for key in keys}})
     draw(out, s, table)
     last = table[-1]
+    print(f"second order (tokens) over measured, at {s['rates'][-1]:g}: {last['first']:.2f} in "
+          f"the first quarter of the blocks, {last['last']:.2f} in the last; from linear to linear "
+          f"its logarithm varies by {last['spread']:.2f}")
     blame = {"order": abs(np.log(last["order"])), "cross terms": abs(np.log(last["cross"])),
              "size": abs(np.log(last["size"])), "linears of a block": abs(np.log(last["linears"]))}
     worst = max(blame, key=lambda name: blame[name])
