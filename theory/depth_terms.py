@@ -77,6 +77,7 @@ def draw(out: Any, s: dict[str, Any], table: list[dict[str, Any]]) -> None:
         low.plot(table[0]["amplification"][:, 0], color=theme.light("soft"), lw=1, ls="--",
                  label="infinitesimal")
         low.axhline(0, color=theme.light("soft"), lw=0.6)
+        low.xaxis.get_major_locator().set_params(integer=True)
         ends = np.array(top.get_xlim())
         top.loglog(ends, ends, color=theme.light("soft"), lw=0.8)
         for number, (key, label) in enumerate((("order", "second order / single"),
@@ -84,7 +85,7 @@ def draw(out: Any, s: dict[str, Any], table: list[dict[str, Any]]) -> None:
                                                ("cross", "together / blocks alone"),
                                                ("size", "gain at real size / small"))):
             colour, marker = theme.series(number)
-            middle.semilogy(s["rates"], [row[key] for row in table], color=colour, marker=marker,
+            middle.plot(s["rates"], [row[key] for row in table], color=colour, marker=marker,
                             ms=3.5, lw=1, label=label)
         middle.axhline(1, color=theme.light("soft"), lw=0.8)
         for panel, x, y in ((top, "measured KL of one linear", "second order"),
