@@ -31,7 +31,7 @@ def arguments(doc: str, minutes: str, full: Settings, quick: Settings) -> tuple[
     """Read the command line: folder to write to, and the settings of the form that was asked for.
 
     ``full`` are the settings of the full form, ``quick`` what the quick form changes. Any setting
-    that is a number or a word can be given as an option of its own.
+    that is a number, a word or a list of numbers can be given as an option of its own.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -45,6 +45,9 @@ def arguments(doc: str, minutes: str, full: Settings, quick: Settings) -> tuple[
         if isinstance(value, int | float | str):
             parser.add_argument(f"--{name.replace('_', '-')}", type=type(value),
                                 help=f"({value})")
+        elif isinstance(value, list) and value and isinstance(value[0], int | float):
+            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value[0]), nargs="+",
+                                help=f"({' '.join(map(str, value))})")
     asked = vars(parser.parse_args())
     settings = {**full, **(quick if asked["quick"] else {})}
     settings |= {name: asked[name] for name in full if asked.get(name) is not None}
