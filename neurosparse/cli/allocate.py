@@ -108,14 +108,14 @@ def command(
     record.write(record_beside(out))
     if figure is not None:
         _draw(figure, measured, found.budget, beside, bounds)
-    if as_json:
-        print(json.dumps(found.budget.as_dict(), indent=2))
-    elif explain:
-        print(found)
-    else:
-        rates = [target.value for target in found.budget.targets]
-        print(f"{out}: rule {rule}, {len(rates)} linears give {min(rates):.1%} to "
-              f"{max(rates):.1%}, {found.budget.total.kept:.4%} in all")
+    print(json.dumps(found.budget.as_dict(), indent=2) if as_json else
+          found if explain else _short(out, found.budget))
+
+
+def _short(out: str, budget: Budget) -> str:
+    rates = [target.value for target in budget.targets]
+    return (f"{out}: rule {budget.rule.name}, {len(rates)} linears give {min(rates):.1%} to "
+            f"{max(rates):.1%}, {budget.total.kept:.4%} in all")
 
 
 def _draw(path: str, profile: Profile, budget: Budget, beside: list[str] | None,
