@@ -95,9 +95,8 @@ def build(name: str, kind: str, sparsity: float, blocks: int, halves: bool) -> M
             layer[part] = np.zeros(cache, np.uint16 if halves else np.float32)
         layers.append(layer)
     head = matrix((VOCABULARY, WIDTH), "bf16", 0)
-    sizes = {"width": WIDTH, "heads": HEADS, "kv_heads": HEADS, "head_width": width,
-             "inner": INNER, "positions": POSITIONS, "eps": 1e-5, "scale": width**-0.5,
-             "cap": 0.0, "activation": 0, "halves": halves}
+    sizes = {"width": WIDTH, "head_width": width, "positions": POSITIONS, "eps": 1e-5,
+             "scale": width**-0.5, "cap": 0.0, "activation": 0, "halves": halves}
     nbytes = sum(one.nbytes for layer in layers for one in layer.values() if isinstance(one, Tiles))
     return Model(name, compiled_decoder(sizes, layers, head, ones), nbytes + head.nbytes,
                  [layers, head])

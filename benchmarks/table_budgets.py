@@ -47,7 +47,7 @@ SPARSITIES = (0.5, 0.6, 0.7)
 RULES: dict[str, dict[str, Any]] = {
     "uniform": {}, "propagation": {}, "arithmetic": {}, "arithmetic predicted": {},
     "owl": {}, "alpha": {}, "dlp": {}, "representation": {}, "fisher-trace": {},
-    "absorption": {}, "er": {}, "global": {},
+    "lsa": {}, "absorption": {}, "er": {}, "global": {},
     "uniform + sparsegpt": {}, "propagation + sparsegpt": {},
     "uniform + refit": {}, "propagation + refit": {},
 }
@@ -214,7 +214,7 @@ def show(table: dict[str, Any], windows: int, to: str = "propagation") -> None:
 
 
 # Rows of the docs; those of an earlier power were measured with earlier profiles.
-_DOCS = ("uniform", "er", "global", "owl", "alpha", "dlp", "representation", "fisher-trace",
+_DOCS = ("uniform", "er", "global", "owl", "alpha", "dlp", "representation", "fisher-trace", "lsa",
          "absorption", "arithmetic", "arithmetic predicted", "propagation", "uniform + sparsegpt",
          "propagation, power 6 + sparsegpt", "propagation + sparsegpt", "uniform + refit",
          "propagation, power 6 + refit", "propagation, spread 1 + refit",

@@ -510,13 +510,12 @@ cdef class Decoder:
     def __init__(self, dict sizes, list layers, object head, cnp.ndarray last_norm):
         cdef ns_decoder *d = &self.d
         cdef int64_t i, count = len(layers)
-        d.count, d.width, d.heads = count, sizes["width"], sizes["heads"]
-        d.kv_heads, d.head_width = sizes["kv_heads"], sizes["head_width"]
-        d.inner, d.positions = sizes["inner"], sizes["positions"]
+        cdef int64_t heads = 1, kv_heads = 1, inner = 1
+        d.count, d.width = count, sizes["width"]
+        d.head_width, d.positions = sizes["head_width"], sizes["positions"]
         d.eps, d.scale, d.cap = sizes["eps"], sizes["scale"], sizes["cap"]
         d.activation, d.halves = sizes["activation"], sizes["halves"]
-        if not (d.kv_heads > 0 and d.heads % d.kv_heads == 0 and d.positions > 0 and d.width > 0
-                and d.head_width > 0 and d.head_width % 2 == 0 and d.inner > 0):
+        if not (d.positions > 0 and d.width > 0 and d.head_width > 0 and d.head_width % 2 == 0):
             raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
         self.layers = <ns_layer *>calloc(max(count, 1), sizeof(ns_layer))
         if self.layers == NULL:
@@ -524,14 +523,17 @@ cdef class Decoder:
         d.layers = self.layers
         for i in range(count):
             self.fill_layer(&self.layers[i], layers[i])
+            heads = max(heads, self.layers[i].heads)
+            kv_heads = max(kv_heads, self.layers[i].kv_heads)
+            inner = max(inner, self.layers[i].inner)
         self.vocabulary = (<Tiles?>head).t.rows
         d.head = tiles_of(head, self.vocabulary, d.width)
         d.last_norm = floats_of(last_norm, d.width)
-        own = d.heads * d.head_width
-        widest = max(d.width, own, d.inner)
+        own, shared = heads * d.head_width, kv_heads * d.head_width
+        widest = max(d.width, own, inner)
         scratch = [np.empty(n, np.float32) for n in (
-            d.width, own, own, d.kv_heads * d.head_width, d.kv_heads * d.head_width, d.inner,
-            d.inner, d.heads * d.positions, ns_vector_items(widest) + 16)]
+            d.width, own, own, shared, shared, inner, inner, heads * d.positions,
+            ns_vector_items(widest) + 16)]
         d.normed = <float *>cnp.PyArray_DATA(scratch[0])
         d.queries = <float *>cnp.PyArray_DATA(scratch[1])
         d.mixed = <float *>cnp.PyArray_DATA(scratch[2])
@@ -547,20 +549,25 @@ cdef class Decoder:
 
     cdef int fill_layer(self, ns_layer *to, dict layer) except -1:
         cdef ns_decoder *d = &self.d
-        cdef int64_t own = d.heads * d.head_width, shared = d.kv_heads * d.head_width
+        cdef int64_t own = (<Tiles?>layer["q"]).t.rows, shared = (<Tiles?>layer["k"]).t.rows
+        to.heads, to.kv_heads = own // d.head_width, shared // d.head_width
+        to.inner = (<Tiles?>layer["gate"]).t.rows
+        if not (to.kv_heads > 0 and to.heads % to.kv_heads == 0 and to.inner > 0
+                and own % d.head_width == 0 and shared % d.head_width == 0):
+            raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
         to.q = tiles_of(layer["q"], own, d.width)
         to.k = tiles_of(layer["k"], shared, d.width)
         to.v = tiles_of(layer["v"], shared, d.width)
         to.o = tiles_of(layer["o"], d.width, own)
-        to.gate = tiles_of(layer["gate"], d.inner, d.width)
-        to.up = tiles_of(layer["up"], d.inner, d.width)
-        to.down = tiles_of(layer["down"], d.width, d.inner)
+        to.gate = tiles_of(layer["gate"], to.inner, d.width)
+        to.up = tiles_of(layer["up"], to.inner, d.width)
+        to.down = tiles_of(layer["down"], d.width, to.inner)
         to.q_bias = floats_of(layer.get("q_bias"), own)
         to.k_bias = floats_of(layer.get("k_bias"), shared)
         to.v_bias = floats_of(layer.get("v_bias"), shared)
         to.o_bias = floats_of(layer.get("o_bias"), d.width)
-        to.gate_bias = floats_of(layer.get("gate_bias"), d.inner)
-        to.up_bias = floats_of(layer.get("up_bias"), d.inner)
+        to.gate_bias = floats_of(layer.get("gate_bias"), to.inner)
+        to.up_bias = floats_of(layer.get("up_bias"), to.inner)
         to.down_bias = floats_of(layer.get("down_bias"), d.width)
         to.before_attention = floats_of(layer["before_attention"], d.width)
         to.after_attention = floats_of(layer.get("after_attention"), d.width)

@@ -105,9 +105,11 @@ int64_t ns_vector_items(int64_t cols);
 NS_MUST_CHECK int ns_tile_products(const ns_tiles *const *t, int count, const float *x, int halves,
                                    uint32_t *vectors, float *const *out);
 
-/* step.c: a decoder block of the Llama family. Biases, norms on heads and norms after a part may be
- * NULL; norms' weights are what multiplies. The caches are [kv_heads, positions, head_width]. */
+/* step.c: a decoder block of the Llama family; blocks may differ in width. Biases, norms on heads and
+ * norms after a part may be NULL; norms' weights are what multiplies. The caches are
+ * [kv_heads, positions, head_width]. */
 typedef struct {
+    int64_t heads, kv_heads, inner;
     const ns_tiles *q, *k, *v, *o, *gate, *up, *down;
     const float *q_bias, *k_bias, *v_bias, *o_bias, *gate_bias, *up_bias, *down_bias;
     const float *before_attention, *after_attention, *before_feed, *after_feed, *q_norm, *k_norm;
@@ -117,13 +119,13 @@ typedef struct {
 } ns_layer;
 
 typedef struct {
-    int64_t count, width, heads, kv_heads, head_width, inner, positions;
+    int64_t count, width, head_width, positions;
     float eps, scale, cap;       /* of norms, of scores; cap 0: none */
     int activation, halves;
     const ns_layer *layers;
     const ns_tiles *head;
     const float *last_norm;
-    /* scratch */
+    /* scratch, as long as the widest block's */
     float *normed;               /* [width] */
     float *queries, *mixed;      /* [heads, head_width] */
     float *keys, *values;        /* [kv_heads, head_width] */

@@ -23,6 +23,7 @@ cdef extern from "core.h":
         const uint16_t *group_scales
         const float *totals
     ctypedef struct ns_layer:
+        int64_t heads, kv_heads, inner
         const ns_tiles *q
         const ns_tiles *k
         const ns_tiles *v
@@ -49,7 +50,7 @@ cdef extern from "core.h":
         void *values
         int64_t window
     ctypedef struct ns_decoder:
-        int64_t count, width, heads, kv_heads, head_width, inner, positions
+        int64_t count, width, head_width, positions
         float eps, scale, cap
         int activation, halves
         const ns_layer *layers

@@ -38,7 +38,8 @@ typedef struct {
 static void attend_task(void *context, int64_t first, int64_t last) {
     const attention *a = context;
     const ns_decoder *d = a->d;
-    int64_t width = d->head_width, item = d->halves ? 2 : 4, shared = d->heads / d->kv_heads;
+    int64_t width = d->head_width, item = d->halves ? 2 : 4;
+    int64_t shared = a->layer->heads / a->layer->kv_heads;
     for (int64_t h = first; h < last; h++) {
         int64_t at = ((h / shared) * d->positions + a->first) * width * item;
         a->table->attend(d->queries + h * width, (const uint8_t *)a->layer->keys + at,
@@ -60,31 +61,31 @@ static void keep(const ns_decoder *d, void *cache, int64_t head, int64_t positio
 
 static int attend_block(const ns_decoder *d, const ns_layer *l, const ns_table *table,
                         int64_t position, float *x) {
-    int64_t width = d->head_width, own = d->kv_heads * width;
+    int64_t width = d->head_width, own = l->kv_heads * width;
     const ns_tiles *three[3] = {l->q, l->k, l->v};
     float *to[3] = {d->queries, d->keys, d->values};
     table->rms_norm(x, l->before_attention, d->eps, d->width, d->normed);
     int code = products(d, three, 3, d->normed, to, d->spent);
     if (code != NS_OK) return code;
-    add_bias(d->queries, l->q_bias, d->heads * width);
+    add_bias(d->queries, l->q_bias, l->heads * width);
     add_bias(d->keys, l->k_bias, own);
     add_bias(d->values, l->v_bias, own);
-    for (int64_t h = 0; l->q_norm != NULL && h < d->heads; h++) {
+    for (int64_t h = 0; l->q_norm != NULL && h < l->heads; h++) {
         table->rms_norm(d->queries + h * width, l->q_norm, d->eps, width, d->queries + h * width);
     }
-    for (int64_t h = 0; l->k_norm != NULL && h < d->kv_heads; h++) {
+    for (int64_t h = 0; l->k_norm != NULL && h < l->kv_heads; h++) {
         table->rms_norm(d->keys + h * width, l->k_norm, d->eps, width, d->keys + h * width);
     }
     const float *cosine = l->cosine + position * width, *sine = l->sine + position * width;
-    table->rotate(d->queries, d->heads, width, cosine, sine);
-    table->rotate(d->keys, d->kv_heads, width, cosine, sine);
-    for (int64_t h = 0; h < d->kv_heads; h++) {
+    table->rotate(d->queries, l->heads, width, cosine, sine);
+    table->rotate(d->keys, l->kv_heads, width, cosine, sine);
+    for (int64_t h = 0; h < l->kv_heads; h++) {
         keep(d, l->keys, h, position, d->keys + h * width);
         keep(d, l->values, h, position, d->values + h * width);
     }
     attention a = {.d = d, .layer = l, .table = table, .position = position};
     if (l->window > 0 && position + 1 > l->window) a.first = position + 1 - l->window;
-    ns_parallel(d->heads, 1, attend_task, &a);
+    ns_parallel(l->heads, 1, attend_task, &a);
     code = products(d, &l->o, 1, d->mixed, &d->normed, d->spent);
     add_bias(d->normed, l->o_bias, d->width);
     return code;
@@ -97,9 +98,9 @@ static int feed_block(const ns_decoder *d, const ns_layer *l, const ns_table *ta
     table->rms_norm(x, l->before_feed, d->eps, d->width, d->normed);
     int code = products(d, two, 2, d->normed, to, d->spent);
     if (code != NS_OK) return code;
-    add_bias(d->gates, l->gate_bias, d->inner);
-    add_bias(d->ups, l->up_bias, d->inner);
-    table->gate(d->gates, d->ups, d->inner, d->activation);
+    add_bias(d->gates, l->gate_bias, l->inner);
+    add_bias(d->ups, l->up_bias, l->inner);
+    table->gate(d->gates, d->ups, l->inner, d->activation);
     code = products(d, &l->down, 1, d->gates, &d->normed, d->spent);
     add_bias(d->normed, l->down_bias, d->width);
     return code;

@@ -31,9 +31,8 @@ class Model:
              "before_feed": ones, "cosine": cosine, "sine": sine, "window": 0,
              "keys": np.zeros(cache, np.uint16), "values": np.zeros(cache, np.uint16)}
             for block in range(blocks)]
-        sizes = {"width": shape.width, "heads": shape.heads, "kv_heads": shape.heads,
-                 "head_width": STEP, "inner": shape.inner, "positions": POSITIONS,
-                 "eps": EPSILON, "scale": STEP**-0.5, "cap": 0.0, "activation": 0, "halves": True}
+        sizes = {"width": shape.width, "head_width": STEP, "positions": POSITIONS, "eps": EPSILON,
+                 "scale": STEP**-0.5, "cap": 0.0, "activation": 0, "halves": True}
         self.head = Tiles.from_dense(raw(head, "bf16"), "bf16")
         self.compiled = compiled_decoder(sizes, self.layers, self.head, ones)
         self.logits = np.empty(VOCABULARY, np.float32)

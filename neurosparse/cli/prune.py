@@ -154,6 +154,8 @@ def _print_cost(found: dict[str, Any]) -> None:
     print(f"{found['model']}: {' and '.join(what) or 'what the budget says'} are to go")
     for stage, seconds in found["seconds"].items():
         print(f"  {stage:<12} about {seconds:8.0f} s")
+    for note in found["notes"]:
+        print(note)
     print(f"memory about {found['memory_bytes'] / 1e6:,.0f} MB\nNothing was run or written.")
 
 

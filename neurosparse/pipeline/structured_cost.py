@@ -13,7 +13,7 @@ from neurosparse.pipeline.plan import matmul_speed
 from neurosparse.pipeline.search_run import SearchOptions
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.structured_step import StructuredOptions
-from neurosparse.pruning.structured import Group, find_groups, has_ladder
+from neurosparse.pruning.structured import Group, few_tokens, find_groups, has_ladder
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _BASE = 600_000_000
@@ -44,9 +44,12 @@ def structured_cost(options: StepOptions, structured: StructuredOptions) -> dict
         seconds["cut"] = (4 * linears * tokens + solves * _solves(groups, tokens)) / speed
     reported = structured.report_windows * (options.calibration is None)
     seconds["report"] = 4 * total * reported * 512 / speed
+    # Fused experts share the tokens: how many each will see is not known before.
+    fits = [(tokens, _inputs(group)) for group in groups if solves and has_ladder(group.site)]
     return {"model": options.model, "parameters": total, "linears": linears,
             "to_go": None if structured.rate is None else round(structured.rate * linears),
             "blocks": structured.blocks, "seconds": _rounded(seconds),
+            "notes": few_tokens(fits if "cut" in seconds else []),
             "memory_bytes": _memory(model, options.dtype, groups if "propagation" in seconds
                                     else [], tokens)}
 

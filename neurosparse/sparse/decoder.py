@@ -29,8 +29,8 @@ class Decoder:
     ``transformers`` runs some thirty torch operators a block and token from Python, which for small
     models takes longer than reading the weights. Here a token is one call into the compiled core:
     norms, rotations, attention over a cache of its own, gated activations, and the products with
-    packed (or dense) weights in tile order, q with k and v, gate with up. The prompt is read by the
-    model itself, whose cache is then copied.
+    packed (or dense) weights in tile order, q with k and v, gate with up. Blocks may differ in
+    heads and neurons. The prompt is read by the model itself, whose cache is then copied.
 
     Everything between the products is float32. Products round their input to bfloat16 where the
     model's dtype is bfloat16; the cache is then bfloat16 too.
@@ -165,14 +165,12 @@ class Decoder:
         return self._head.nbytes
 
     def _sizes(self, family: Family) -> dict[str, Any]:
-        names = ("width", "heads", "kv_heads", "head_width", "inner", "eps", "scale", "cap",
-                 "activation")
+        names = ("width", "head_width", "eps", "scale", "cap", "activation")
         return {**{name: getattr(family, name) for name in names},
                 "positions": self.positions, "halves": self.halves}
 
     def _arrays(self, family: Family) -> list[dict[str, Any]]:
         turns = self._rotations(family)
-        shape = (family.kv_heads, self.positions, family.head_width)
         kind = np.uint16 if self.halves else np.float32
         layers = []
         for block in family.blocks:
@@ -184,6 +182,7 @@ class Decoder:
                     layer[f"{name}_bias"] = bias.float().contiguous().numpy()
             layer |= {place: weight.numpy() for place, weight in block.norms.items()}
             layer["cosine"], layer["sine"] = turns[block.rotation]
+            shape = (block.kv_heads, self.positions, family.head_width)
             layer["keys"], layer["values"] = np.zeros(shape, kind), np.zeros(shape, kind)
             layers.append(layer)
         return layers

@@ -57,6 +57,10 @@ def describe(values: str, packed: Iterable[str], *, complete: bool = False,
     return found
 
 
+_MENDS = {"version": "Use a newer neurosparse.",
+          "quant_method": "It is not packed: load it with neurosparse.models.load."}
+
+
 def check_description(found: dict[str, Any], *, where: str = "config.json") -> None:
     """Refuse what this version cannot read.
 
@@ -73,7 +77,7 @@ def check_description(found: dict[str, Any], *, where: str = "config.json") -> N
     for name, known in wanted.items():
         value = found.get(name)
         if isinstance(value, bool) or value not in known:
-            mend = "Use a newer neurosparse." if name == "version" else ""
+            mend = _MENDS.get(name, "")
             raise FormatError(f"read {where}", found=f"{name}={value!r}",
                               expected=" or ".join(repr(item) for item in known), mend=mend)
     group = found.get("group")

@@ -37,12 +37,15 @@ class Block:
         Tokens that attention sees, 0 for all.
     rotation
         Name of the kind of layer, for the rotary embedding, or None.
+    kv_heads
+        Heads of keys and values.
     """
 
     linears: dict[str, nn.Module]
     norms: dict[str, torch.Tensor]
     window: int
     rotation: str | None
+    kv_heads: int
 
 
 @dataclass
@@ -58,10 +61,7 @@ class Family:
     cap: float
     final_cap: float
     activation: int
-    heads: int
-    kv_heads: int
     head_width: int
-    inner: int
     width: int
 
 
@@ -90,15 +90,13 @@ def read_family(model: Any) -> Family:
     kinds = getattr(config, "layer_types", None) or [None] * len(found)
     blocks = [_block(block, kind, config)
               for block, kind in zip(found.modules, kinds, strict=True)]
-    q, k, down = (_shape(blocks[0].linears[name]) for name in ("q", "k", "down"))
-    head_width = int(attention.head_dim)
     return Family(
         blocks=blocks, base=base, head=head, last_norm=_norm_weight(base.norm),
         eps=_eps(base.norm), scale=float(attention.scaling),
         cap=float(getattr(attention, "attn_logit_softcapping", None) or 0),
         final_cap=float(getattr(config, "final_logit_softcapping", None) or 0),
-        activation=_activation(first), heads=q[0] // head_width, kv_heads=k[0] // head_width,
-        head_width=head_width, inner=down[1], width=down[0])
+        activation=_activation(first), head_width=int(attention.head_dim),
+        width=base.norm.weight.shape[0])
 
 
 def _check_rotation(parameters: Any) -> None:
@@ -141,7 +139,9 @@ def _block(block: Any, kind: str | None, config: Any) -> Block:
     # Families with several kinds of layer say it in the module, the others for all in the config.
     window = (block.self_attn.sliding_window if hasattr(block.self_attn, "sliding_window")
               else None if kind is not None else getattr(config, "sliding_window", None))
-    return Block(linears, norms, int(window or 0), kind)
+    keys: Any = linears["k"]
+    return Block(linears, norms, int(window or 0), kind,
+                 keys.out_features // block.self_attn.head_dim)
 
 
 def _norm_weight(module: Any) -> torch.Tensor:
@@ -167,10 +167,6 @@ def _activation(block: Any) -> int:
         if function is not None and torch.allclose(function(probe), known(probe), atol=1e-5):
             return number
     raise _other(f"the activation {function}", "SiLU, or GELU in its tanh form")
-
-
-def _shape(module: nn.Module) -> tuple[int, int]:
-    return int(module.out_features), int(module.in_features)  # type: ignore[arg-type]
 
 
 def _other(found: str, expected: str) -> ModelError:

@@ -61,8 +61,9 @@ def test_cut_reloads_and_generates(place: Path) -> None:
     even = AutoModelForCausalLM.from_pretrained(place / "cut-even")
     torch.testing.assert_close(even(tokens).logits, small(tokens).logits, rtol=1e-4, atol=1e-5)
     written = run("generate", place / "cut", "--prompt", "w1 w2", "--no-chat",
-                  "--max-new-tokens", "4")
+                  "--max-new-tokens", "4", "--json")
     assert written.code == 0, written.err
+    assert written.json["loop"].startswith("core loop")  # blocks of any width
     refused(run(*_cut(place, "--rate", "0.3")), "exists")
 
 
@@ -91,6 +92,7 @@ def test_a_dry_run_writes_nothing(place: Path) -> None:
     before = files(place)
     done = run(*_cut(place, "--rate", "0.3", "--blocks", "1", "--dry-run"))
     assert done.code == 0 and "propagation" in done.out and "Nothing was run" in done.out
+    assert "128 calibration tokens are few" in done.out
     done = run(*_search(place, "--dry-run", "--proposer", "llm", "--start", "propagation",
                         "--measure", "kl", "--json"))
     assert done.code == 0, done.err

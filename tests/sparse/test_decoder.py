@@ -9,10 +9,12 @@ import torch
 import transformers as tf
 from instruction_levels import in_parts
 from sparse_cases import build
+from structured.cases import rates
 
 from neurosparse.errors import InputError, ModelError
 from neurosparse.models import find_targets, get_weight, set_weight
-from neurosparse.sparse import Decoder, load, save
+from neurosparse.pruning.structured import prune_structured
+from neurosparse.sparse import Decoder, TorchLoop, find_loop, load, register, save, save_uneven
 
 COMMON: dict[str, Any] = {
     "vocab_size": 101, "hidden_size": 48, "intermediate_size": 72, "num_hidden_layers": 3,
@@ -96,6 +98,40 @@ def test_half_models_agree_as_halves_do(family: str) -> None:
     found = [decoder.prefill(ids[:, :9])]
     found += [decoder.step(token).clone() for token in ids[0, 9:].tolist()]
     assert float((torch.stack(found) - wanted).norm() / wanted.norm()) < 0.05
+
+
+@pytest.mark.parametrize("heads", ["queries", "groups"])
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_blocks_of_different_widths_decode_as_the_model_does(family: str, heads: Any) -> None:
+    model = model_of(family)
+    prune_structured(model, rates(0.0, 0.4, 0.6), tokens(24), heads=heads, compensate="bias")
+    widths = {(block.self_attn.q_proj.out_features, block.self_attn.k_proj.out_features,
+               block.mlp.up_proj.out_features) for block in model.model.layers}
+    assert len(widths) > 1  # the first block, whole, is the widest; scratch is sized by it
+    decoder, ids = Decoder(model, positions=24), tokens(24)
+    wanted = model(ids).logits[0]
+    found = [decoder.prefill(ids[:, :9])]
+    found += [decoder.step(token).clone() for token in ids[0, 9:].tolist()]
+    error = (torch.stack(found) - wanted[8:]).abs().max() / wanted.abs().max()
+    assert float(error) < 1e-4
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_cut_model_that_was_stored_takes_the_core_loop(packed: bool, tmp_path: Any) -> None:
+    model = model_of("qwen3")
+    # The last block is the widest here.
+    prune_structured(model, rates(0.6, 0.4, 0.2), tokens(24))
+    if packed:
+        save(model, tmp_path / "cut", values="fp32")
+    else:
+        save_uneven(model, tmp_path / "cut")
+    register()
+    again = tf.AutoModelForCausalLM.from_pretrained(tmp_path / "cut")
+    loop, torch_loop = find_loop(again, 24, "core"), TorchLoop(model)
+    ids = tokens(12)
+    assert torch.allclose(loop.prefill(ids), torch_loop.prefill(ids), atol=1e-4)
+    for token in (5, 9, 30):
+        assert torch.allclose(loop.step(token), torch_loop.step(token), atol=1e-3)
 
 
 def test_greedy_continuation_is_that_of_transformers() -> None:

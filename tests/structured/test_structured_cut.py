@@ -141,3 +141,13 @@ def test_indices_that_do_not_fit_are_refused(kept: dict[str, list[int]]) -> None
         pass
     with pytest.raises(InputError, match="look up"):
         cut(model, groups, {"model.layers.9.mlp": {"neurons": torch.arange(3)}})
+
+
+def test_few_tokens_for_a_fit_are_told() -> None:
+    text = tokens(20, 20)  # 400 tokens; 48 neurons are the most inputs, 8 tokens each are 384
+    enough = prune_structured(build("llama"), rates(0.25, 0.4, 0.55), text)
+    assert not [note for note in enough.notes if "tokens" in note]
+    scarce = prune_structured(build("llama"), rates(0.25, 0.4, 0.55), text[:19])
+    assert [note for note in scarce.notes if "380 calibration tokens" in note and "384" in note]
+    told = prune_structured(build("llama"), rates(0.25, 0.4, 0.55), text[:2], compensate="bias")
+    assert not [note for note in told.notes if "tokens" in note]  # nothing is fitted

@@ -6,7 +6,7 @@
 same with the output weights solved again) and ``cut`` (do it).
 """
 
-from neurosparse.pruning.structured.compensate import least_squares, mean_output
+from neurosparse.pruning.structured.compensate import few_tokens, least_squares, mean_output
 from neurosparse.pruning.structured.cut import cut, prune_structured
 from neurosparse.pruning.structured.groups import Group, find_groups, keep
 from neurosparse.pruning.structured.ladder import Ladder, has_ladder, make_ladders, solved
@@ -32,6 +32,7 @@ __all__ = [
     "choose",
     "cut",
     "drop_blocks",
+    "few_tokens",
     "find_groups",
     "has_ladder",
     "keep",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,26 @@ def find_way(compensate: bool | str) -> str:
         raise InputError("prune in structures", found=f"compensate={compensate!r}",
                          expected=f"True, False, {', '.join(map(repr, WAYS))}")
     return str(way)
+
+
+FEW = 8
+"""Tokens for every input of a least-squares fit below which it fits what it has seen too well."""
+
+
+def few_tokens(fits: Iterable[tuple[int, int]]) -> list[str]:
+    """A note where output weights are fitted on fewer than 8 tokens an input (docs/structured.md).
+
+    Parameters
+    ----------
+    fits
+        Of every fit how many tokens it saw, and its inputs; the scarcest is told.
+    """
+    tokens, inputs = min(fits, key=lambda one: one[0] / one[1], default=(FEW, 1))
+    if tokens >= FEW * inputs:
+        return []
+    return [f"{tokens:,} calibration tokens are few to fit weights of {inputs:,} inputs anew: the "
+            f"cut model is worse on other text than it need be; {FEW * inputs:,} or more are "
+            "enough (--windows)"]
 
 
 def least_squares(weight: Tensor, gram: Tensor, kept: Tensor, *, damping: float = 0.01) -> Tensor:

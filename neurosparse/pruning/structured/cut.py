@@ -12,7 +12,7 @@ from neurosparse.errors import ModelError
 from neurosparse.models import BlockWalk, find_targets, is_streamed, nan_check
 from neurosparse.models.sites import Kept
 from neurosparse.progress import Progress, silent
-from neurosparse.pruning.structured.compensate import find_way
+from neurosparse.pruning.structured.compensate import few_tokens, find_way
 from neurosparse.pruning.structured.cutter import Cutter, resized
 from neurosparse.pruning.structured.groups import Group, find_groups, group_named
 from neurosparse.pruning.structured.metrics import check_metric
@@ -112,6 +112,7 @@ def _walk_through(walk: BlockWalk, run: Cutter, groups: Sequence[Group], progres
     added = sum(site.removed for site in report.sites.values()) - report.removed
     if added:
         report.notes.append(f"{added} parameters were added as biases")
+    report.notes += few_tokens(run.fits)
 
 
 def cut(model: nn.Module, groups: Sequence[Group], kept: Mapping[str, Kept]) -> StructuredReport:

@@ -36,6 +36,8 @@ class Cutter:
         Is filled.
     biased
         Linears that got a bias.
+    fits
+        Tokens and inputs of every least-squares fit.
     """
 
     model: nn.Module
@@ -46,6 +48,7 @@ class Cutter:
     chosen: Mapping[str, Kept]
     report: StructuredReport
     biased: list[str] = field(default_factory=list)
+    fits: list[tuple[int, int]] = field(default_factory=list)
 
     def through(self, walk: BlockWalk, index: int, groups: Sequence[Group]) -> None:
         """Look at a dense block, choose, compensate, cut."""
@@ -82,6 +85,7 @@ class Cutter:
             elif self.way == "least_squares" and inputs.gram is not None:
                 new = least_squares(weight, inputs.gram, index)
                 get_weight(self.model, target).copy_(new)  # the view is of the cut weight
+                self.fits.append((inputs.count, weight.shape[1]))
             elif target.expert is None:
                 bias = add_bias(self.model, target.name)
                 bias += mean_output(weight, inputs.mean, index)
