@@ -54,9 +54,9 @@ def resolve(name: str | Path) -> ModelSource:
     Parameters
     ----------
     name
-        An alias (``"smollm2"``, ``"gemma3-270m"``), a folder with ``config.json`` and safetensors
-        files, a ``.gguf`` file, or a hub id ``"owner/model"`` (downloaded if it is not in the
-        local cache: safetensors, configuration and tokenizer only).
+        An alias (``"smollm2"``, ``"gemma3-270m"``) unless a model of that name lies here, a folder
+        with ``config.json`` and safetensors files, a ``.gguf`` file, or a hub id ``"owner/model"``
+        (downloaded if it is not in the local cache: safetensors, configuration and tokenizer only).
 
     Raises
     ------
@@ -67,7 +67,9 @@ def resolve(name: str | Path) -> ModelSource:
         A file is cut short, damaged, or not of the kind that its name says.
     """
     asked = str(name)
-    if asked in ALIASES and not Path(asked).exists():
+    # A folder of results that was called after the model does not hide it.
+    here = Path(asked)
+    if asked in ALIASES and not here.is_file() and not (here / "config.json").exists():
         return _gguf(asked, "alias", find(asked))
     path = Path(name).expanduser()
     if path.is_dir():

@@ -238,6 +238,18 @@ def test_an_alias_without_its_package_names_the_command(monkeypatch: pytest.Monk
         assert command in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_folder_of_results_does_not_hide_an_alias(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("neurosparse.models.source.find",
+                        lambda name: write_gguf(tmp_path / "t.gguf"))
+    (tmp_path / "smollm2" / "model").mkdir(parents=True)
+    assert resolve("smollm2").kind == "alias"
+    (tmp_path / "gemma3-270m").symlink_to(folder)
+    assert resolve("gemma3-270m").kind == "folder"  # a model of that name is meant
+
+
 def test_a_hub_id_offline_fails_quickly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from huggingface_hub import constants
 
