@@ -509,8 +509,7 @@ cdef class Decoder:
 
     def __init__(self, dict sizes, list layers, object head, cnp.ndarray last_norm):
         cdef ns_decoder *d = &self.d
-        cdef int64_t i, count = len(layers)
-        cdef int64_t heads = 1, kv_heads = 1, inner = 1
+        cdef int64_t i, count = len(layers), heads = 1, kv_heads = 1, inner = 1
         d.count, d.width = count, sizes["width"]
         d.head_width, d.positions = sizes["head_width"], sizes["positions"]
         d.eps, d.scale, d.cap = sizes["eps"], sizes["scale"], sizes["cap"]
@@ -552,8 +551,7 @@ cdef class Decoder:
         cdef int64_t own = (<Tiles?>layer["q"]).t.rows, shared = (<Tiles?>layer["k"]).t.rows
         to.heads, to.kv_heads = own // d.head_width, shared // d.head_width
         to.inner = (<Tiles?>layer["gate"]).t.rows
-        if not (to.kv_heads > 0 and to.heads % to.kv_heads == 0 and to.inner > 0
-                and own % d.head_width == 0 and shared % d.head_width == 0):
+        if not (shared > 0 and own % shared == 0 and shared % d.head_width == 0 and to.inner > 0):
             raise ValueError(ns_strerror(NS_ERROR_SIZE).decode())
         to.q = tiles_of(layer["q"], own, d.width)
         to.k = tiles_of(layer["k"], shared, d.width)

@@ -58,7 +58,7 @@ def describe(values: str, packed: Iterable[str], *, complete: bool = False,
 
 
 _MENDS = {"version": "Use a newer neurosparse.",
-          "quant_method": "It is not packed: load it with neurosparse.models.load."}
+          "quant_method": "It was not packed by neurosparse: neurosparse.models.load reads others."}
 
 
 def check_description(found: dict[str, Any], *, where: str = "config.json") -> None:

@@ -45,8 +45,8 @@ def few_tokens(fits: Iterable[tuple[int, int]]) -> list[str]:
     if tokens >= FEW * inputs:
         return []
     return [f"{tokens:,} calibration tokens are few to fit weights of {inputs:,} inputs anew: the "
-            f"cut model is worse on other text than it need be; {FEW * inputs:,} or more are "
-            "enough (--windows)"]
+            f"cut model is worse on other text than it need be. Take {FEW * inputs:,} or more "
+            "(--windows)"]
 
 
 def least_squares(weight: Tensor, gram: Tensor, kept: Tensor, *, damping: float = 0.01) -> Tensor:
