@@ -52,7 +52,8 @@ RULES: dict[str, dict[str, Any]] = {
     "uniform + refit": {}, "propagation + refit": {},
 }
 PATHS = {one.name: one for one in (PropagationCollector, ProgressionCollector)}
-SEEDED = ("uniform", "arithmetic", "propagation")
+SEEDED = ("uniform", "arithmetic", "propagation", "uniform + sparsegpt", "propagation + sparsegpt",
+          "uniform + refit", "propagation + refit")
 GRID = tuple(round(0.002 * at, 3) for at in range(1, 10))
 
 

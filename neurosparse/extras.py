@@ -11,7 +11,7 @@ _EXTRA_OF = {
     "torch": "llm", "transformers": "llm", "safetensors": "llm", "accelerate": "llm",
     "peft": "llm", "gguf": "llm", "sentencepiece": "llm", "datasets": "eval", "lm_eval": "eval",
     "av": "video", "PIL": "video", "cma": "search", "optuna": "search", "dask": "cluster",
-    "distributed": "cluster", "triton": "gpu",
+    "distributed": "cluster", "triton": "gpu", "cuda": "gpu",
 }
 
 

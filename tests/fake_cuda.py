@@ -4,8 +4,8 @@ Code for a GPU goes wrong in ways that a CPU never shows: a tensor made without 
 ``.numpy()`` without ``.cpu()``, a look at a number while a CUDA graph is captured. Inside
 ``fake_cuda(monkeypatch)`` a tensor on ``"cuda"`` computes on the CPU, but meets another device as
 it would on a card: with an error. Graphs are captured as a list of operators with their memory, and
-replayed from it. Times, memory and rounding are the CPU's; Triton's kernels are stood in for by
-torch's operators (their own tests run them in the interpreter).
+replayed from it. Times, memory and rounding are the CPU's; kernels are stood in for by torch's
+operators (their own tests run them in Triton's interpreter and by a host compiler).
 """
 
 from __future__ import annotations
@@ -254,14 +254,31 @@ def install() -> None:
 
 
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton's results by torch's operators."""
+    """The kernels' results by torch's operators."""
     from neurosparse.adaptation import masked_tiles, triton_masked
-    from neurosparse.sparse import arithmetic, bits, triton_expand, triton_matvec
+    from neurosparse.sparse import bits, on_gpu
+    from neurosparse.sparse.cuda import expand as cuda_expand
+    from neurosparse.sparse.cuda import matvec as cuda_matvec
+    from neurosparse.sparse.gaps import to_dense
 
-    def matvec(x: Any, rows: Any, first: int, last: int) -> torch.Tensor:
-        assert x.device == rows.values.device
-        dense = arithmetic._torch_tile(rows, first, last, torch.float32)
-        return (x.float() @ dense.T).to(x.dtype)
+    def dense_of(gaps: Any, scales: Any, first: int, last: int) -> torch.Tensor:
+        dense = to_dense(gaps)[first:last]
+        return dense if scales is None else dense * scales[first:last, None]
+
+    def matvec(gaps: Any, scales: Any, first: int, last: int, count: int, dtype: torch.dtype
+               ) -> Any:
+        # Once and not while a graph is captured: to_dense waits for the card, the kernel does not.
+        dense = dense_of(gaps, scales, first, last)
+
+        def call(x: Any) -> torch.Tensor:
+            assert x.device == gaps.values.device and x.dtype == dtype and len(x) == count
+            return (x.float() @ dense.T).to(dtype)
+
+        return call
+
+    def expand(gaps: Any, scales: Any, first: int, last: int, dtype: torch.dtype) -> Any:
+        dense = dense_of(gaps, scales, first, last).to(dtype)
+        return dense.clone
 
     def add(*arguments: Any) -> torch.Tensor:
         with masked_tiles.reference():
@@ -274,8 +291,9 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(triton_masked, "add", add)
     monkeypatch.setattr(triton_masked, "gradients", gradients)
-    monkeypatch.setattr(triton_matvec, "matvec", matvec)
-    monkeypatch.setattr(triton_expand, "expand", arithmetic._torch_tile)
+    monkeypatch.setattr(on_gpu, "_no_cuda", lambda device: "")
+    monkeypatch.setattr(cuda_matvec, "prepared", matvec)
+    monkeypatch.setattr(cuda_expand, "prepared", expand)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ values, so 16-bit values at 70 % could be 2.76 times as fast and no more ("ceili
 a turn reads another copy of its matrix, together three times the L2, as a model's weights are read
 while it generates; x is drawn anew before each turn. Both sides run as CUDA graphs, in turns, timed
 by events: medians over turns of the mean of a graph's calls. Errors are against float64, of outputs
-that were filled with NaN before their turn. The small form runs Triton's interpreter.
+that were filled with NaN before their turn. The small form runs Triton's kernel in its interpreter.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CEILING = 0.7  # share of the ceiling that the same line asks for, at batch 1 an
 
 
 def layer_call(where: Where, layer: SparseLinear) -> Any:
-    """What multiplies: the layer on a card, else the kernel in the interpreter."""
+    """What multiplies: the layer on a card, else Triton's kernel in the interpreter."""
     if where.on_card:
         return layer
     from neurosparse.sparse.triton_matvec import matvec
@@ -62,10 +62,6 @@ def verdict(values: str, sparsity: float, batch: int, ratio: float, ceiling: flo
 def rows_of(where: Where, shape: tuple[int, int], values: str, sparsity: float, *,
             batches: tuple[int, ...] = BATCHES, turns: int = 60) -> list[Row]:
     """Ours and cuBLAS for every batch of one matrix."""
-    if where.on_card:  # a way to divide the work is remembered by shape, not by sparsity
-        from neurosparse.sparse import triton_tuning
-
-        triton_tuning._CHOSEN.clear()
     first = SparseLinear(random_packed(where, shape, sparsity, values))
     packed = first.packed()
     exact = tile(first.views(), 0, shape[0], torch.float32).double()
@@ -101,15 +97,15 @@ def measure(where: Where) -> list[Row]:
             for values in ("bf16", "int8"):
                 for sparsity in (0.7,) if where.small else SPARSITIES:
                     found += rows_of(where, shape, values, sparsity)
-    must_be_triton(where)
+    must_be_kernels(where)
     return found
 
 
-def must_be_triton(where: Where) -> None:
+def must_be_kernels(where: Where) -> None:
     """Figures of another way would be wrong ones."""
     way = backend(where.device)
-    if where.on_card and way.name != "triton":
-        raise RuntimeError(f"these are not the Triton kernels: {way.why}")
+    if where.on_card and way.name != "cuda":
+        raise RuntimeError(f"these are not the CUDA kernels but {way.name}: {way.why}")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ class _Masked(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 back = _added(back, part, effective(rows, a, b, scale, first, last, x.dtype))
             if grad_a is not None and grad_b is not None:
-                inner = torch.mm(part.T, x).to(a.dtype)
+                inner = torch.mm(part.T, x)
                 add_gradients(inner, rows.bits[first:last], a, b[first:last], scale, grad_a,
                               grad_b[first:last])
         if back is None and ctx.needs_input_grad[0]:

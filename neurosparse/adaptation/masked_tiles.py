@@ -84,7 +84,7 @@ def add_gradients(product: Tensor, bits: Tensor, a: Tensor, b: Tensor, scale: fl
 
     Parameters
     ----------
-    product : tensor of shape (rows, columns), a's dtype
+    product : floating tensor of shape (rows, columns)
         P; may be written to.
     bits, a, b, scale
         As in ``updated``.
@@ -95,6 +95,7 @@ def add_gradients(product: Tensor, bits: Tensor, a: Tensor, b: Tensor, scale: fl
     """
     if a.dtype == torch.float32 and not _torch_alone:
         if _is_cpu(a):
+            product = product.to(a.dtype)
             low_rank_grad(_array(product), _array(a), _array(b), _array(bits), scale,
                           grad_a=_array(grad_a), grad_b=_array(grad_b))
             return
@@ -108,6 +109,7 @@ def add_gradients(product: Tensor, bits: Tensor, a: Tensor, b: Tensor, scale: fl
 
             if on_gpu.tried(call) is not None:
                 return
+    product = product.to(a.dtype)
     product.mul_(mask_rows(bits, a.shape[1], product.dtype))
     grad_b.copy_(torch.mm(product, a.T).mul_(scale))
     grad_a.addmm_(b.T, product, alpha=scale)

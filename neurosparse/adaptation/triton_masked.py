@@ -17,7 +17,8 @@ from neurosparse.sparse.triton_tuning import Config, choose
 
 # ``block`` is in bytes of the bitmap, eight columns each, as in the other kernels.
 ADD = (Config(16, 16, 4), Config(8, 32, 4), Config(32, 16, 8), Config(4, 128, 4))
-GRADIENTS = (Config(64, 8, 4), Config(64, 16, 8), Config(128, 8, 8), Config(32, 16, 4))
+GRADIENTS = (Config(64, 8, 4), Config(64, 8, 8), Config(128, 8, 8), Config(32, 8, 4),
+             Config(64, 4, 4))
 LEAST_RANK = 16  # what a product of Triton's takes at least
 _DECORATOR = {"do_not_specialize": ["height", "rank"],
               "do_not_specialize_on_alignment": ["bitmap"]}
@@ -57,19 +58,19 @@ def _gradients(of_a, of_b, product, bitmap, a, b, height, cols, width, rank,  # 
     column = tl.program_id(1) * BLOCK * 8 + tl.arange(0, BLOCK * 8)
     there = (row < height)[:, None] & (column < cols)[None, :]
     part = tl.load(product + row[:, None] * cols + column[None, :], mask=there, other=0)
-    part = tl.where(_kept(bitmap, row, column, there, width), part, 0.0)
+    part = tl.where(_kept(bitmap, row, column, there, width), part.to(tl.float32), 0.0)
     to_a = of_a + tl.program_id(0).to(tl.int64) * rank * cols
     to_b = of_b + tl.program_id(1).to(tl.int64) * height * rank
     for start in range(0, rank, RANK):
         k = start + tl.arange(0, RANK)
         along = (k < rank)[None, :] & (column < cols)[:, None]
         right = tl.load(a + k[None, :] * cols + column[:, None], mask=along, other=0)
-        dots = tl.dot(part, right, input_precision="ieee")
+        dots = tl.dot(part, right, input_precision="tf32x3")
         tl.store(to_b + row[:, None] * rank + k[None, :], dots,
                  mask=(row < height)[:, None] & (k < rank)[None, :])
         across = (k < rank)[:, None] & (row < height)[None, :]
         left = tl.load(b + row[None, :] * rank + k[:, None], mask=across, other=0)
-        sums = tl.dot(left, part, input_precision="ieee")
+        sums = tl.dot(left, part, input_precision="tf32x3")
         tl.store(to_a + k[:, None] * cols + column[None, :], sums,
                  mask=(k < rank)[:, None] & (column < cols)[None, :])
 
@@ -119,8 +120,8 @@ def gradients(product: torch.Tensor, bits: torch.Tensor, a: torch.Tensor, b: tor
 
     Parameters
     ----------
-    product : float32 tensor of shape (rows, cols)
-        P.
+    product : tensor of shape (rows, cols), float32, float16 or bfloat16
+        P; it is multiplied in float32.
     bits, a, b, config
         As in ``add``.
 
@@ -128,7 +129,7 @@ def gradients(product: torch.Tensor, bits: torch.Tensor, a: torch.Tensor, b: tor
     -------
     of_a : float32 tensor of shape (rank, cols)
     of_b : float32 tensor of shape (rows, rank)
-        Products in float32, not in tf32.
+        Of products as exact as float32: three of tf32 each.
     """
     height, cols, rank = b.shape[0], a.shape[1], a.shape[0]
     if height * cols * rank == 0:
@@ -144,8 +145,8 @@ def gradients(product: torch.Tensor, bits: torch.Tensor, a: torch.Tensor, b: tor
                          num_warps=chosen.warps)
         return of_a.sum(0).mul_(scale), of_b.sum(0).mul_(scale)
 
-    return made(config or _chosen(("masked gradients", height, cols, rank), GRADIENTS,
-                                  lambda config: (made(config), None)[1], a))
+    key = ("masked gradients", height, cols, rank, product.dtype)
+    return made(config or _chosen(key, GRADIENTS, lambda config: (made(config), None)[1], a))
 
 
 def _chosen(key: tuple[object, ...], configs: tuple[Config, ...],

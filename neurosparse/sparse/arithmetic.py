@@ -1,4 +1,4 @@
-"""Products with packed rows: compiled kernels on the CPU, Triton on a GPU, plain torch elsewhere.
+"""Products with packed rows: compiled kernels on the CPU, CUDA's or Triton's on a GPU, else torch.
 
 All functions take the rows ``first:last`` of a bitmap, so that one packed array can hold many
 matrices (fused experts). On the CPU they are put into tile order (``neurosparse.tiles``) at their
@@ -37,7 +37,7 @@ _TILE = 1 << 20
 _LEAST_ROWS = 64
 
 
-Made = dict[tuple[int, int], Tiles]
+Made = dict[Any, Any]  # tiles by first and last row on the CPU, on a card the order of gaps
 _MADE: Any = WeakTensorKeyDictionary()  # values -> (what they were then, made of them)
 
 
@@ -86,9 +86,8 @@ class Rows:
            offsets: torch.Tensor, cols: int) -> Rows:
         """Views of tensors on the CPU, with what was made of them; elsewhere the tensors alone."""
         kind = kind_of(values)
-        arrays, made = None, {}
+        arrays, made = None, _made_of(bitmap, values, scales)
         if bitmap.device.type == "cpu":
-            made = _made_of(bitmap, values, scales)
             carried = values.detach().contiguous().view(kind.bits)
             arrays = (bitmap.contiguous().numpy(), carried.numpy(), carried_scales(scales),
                       offsets.contiguous().numpy())
@@ -96,7 +95,7 @@ class Rows:
 
     def tiles(self, first: int, last: int) -> Tiles:
         """Rows ``first:last`` in tile order, made once."""
-        found = self.made.get((first, last))
+        found: Tiles | None = self.made.get((first, last))
         if found is None:
             bitmap, values, scales, offsets = self.part(first, last)
             found = Tiles.from_rows(values, self.kind.name, bitmap, offsets, scales, self.cols)
@@ -345,8 +344,10 @@ def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int
 
 
 def _tiles(first: int, last: int, rows: Rows) -> list[tuple[int, int]]:
-    entries = on_gpu.TILE if on_gpu.usable(rows.values.device) else _TILE
-    height = max(entries // max(rows.cols, 1), _LEAST_ROWS)
+    if rows.values.device.type == "cuda":
+        height = on_gpu.tile_rows(max(last - first, 1), rows.cols)
+    else:
+        height = max(_TILE // max(rows.cols, 1), _LEAST_ROWS)
     return [(a, min(a + height, last)) for a in range(first, last, height)]
 
 

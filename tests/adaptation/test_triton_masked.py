@@ -55,7 +55,8 @@ def test_the_kernels_compile_for_a_card(values: str) -> None:
     for rows, block, warps in triton_masked.GRADIENTS:
         made = compiled(triton_masked._gradients, types,
                         {"ROWS": rows, "BLOCK": block, "RANK": triton_masked.LEAST_RANK}, warps)
-        assert "tf32" not in made.asm["ptx"] and made.metadata.shared < 227 << 10
+        # tf32 alone would lose what three products of it keep.
+        assert made.asm["ptx"].count("mma") > 0 and made.metadata.shared < 227 << 10
 
 
 def test_a_failing_triton_leaves_it_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,4 +102,4 @@ def test_on_a_card(dtype: torch.dtype) -> None:
         add_gradients(tile.clone(), bits, a, b, 0.5, *grads[1])
     for left, right in zip(*grads, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-3)
-    assert on_gpu.backend("cuda").name == "triton", on_gpu.backend("cuda").why
+    assert on_gpu.usable(a.device), on_gpu.backend("cuda").why

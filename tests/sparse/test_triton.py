@@ -14,6 +14,8 @@ from sparse_cases import sparse_matrix
 from neurosparse.errors import InputError
 from neurosparse.sparse import SparseLinear, backend, on_gpu, pack, unpack
 from neurosparse.sparse.arithmetic import Rows, multiply
+from neurosparse.sparse.cuda import card as cuda_card
+from neurosparse.sparse.cuda import compile as cuda_compile
 
 HERE = Path(__file__).parent
 
@@ -69,10 +71,20 @@ def test_the_way_of_a_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert backend("cpu") == ("kernels", "")
     assert backend("meta").name == "torch" and "meta" in backend("meta").why
     monkeypatch.setattr(on_gpu, "_failures", [])
+    monkeypatch.setattr(on_gpu, "_cuda_failures", ["told so"])
     monkeypatch.setattr(on_gpu, "_installed", lambda: True)
-    assert backend("cuda:0") == ("triton", "")
+    assert backend("cuda:0") == ("triton", "CUDA failed: told so")
     monkeypatch.setattr(on_gpu, "_installed", lambda: False)
     assert backend("cuda").name == "torch" and "neurosparse[gpu]" in backend("cuda").why
+    monkeypatch.setattr(on_gpu, "_cuda_failures", [])
+    monkeypatch.setattr(cuda_compile, "installed", lambda: False)
+    monkeypatch.setattr(on_gpu, "_installed", lambda: True)
+    assert "cuda-bindings" in backend("cuda").why and "neurosparse[gpu]" in backend("cuda").why
+    monkeypatch.setattr(cuda_compile, "installed", lambda: True)
+    monkeypatch.setattr(cuda_card, "card_of", lambda device: None)
+    assert backend("cuda") == ("triton", "there is no card of Ampere or later")
+    monkeypatch.setattr(cuda_card, "card_of", lambda device: cuda_card.Card(132, 228 << 10))
+    assert backend("cuda") == ("cuda", "")
 
 
 def elsewhere() -> tuple[Rows, torch.Tensor]:
@@ -116,7 +128,8 @@ def test_errors_that_are_not_tritons_are_raised(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("values", ["bf16", "fp16", "fp32", "int8"])
 @pytest.mark.parametrize("count", [1, 4, 7, 16, 40])
-def test_on_a_card(values: str, count: int) -> None:
+def test_on_a_card(values: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_gpu, "_cuda_failures", ["told so"])
     module = SparseLinear(pack(sparse_matrix(300, 1000), values=values)).cuda()
     weight = module.to_dense().double()
     for dtype in (torch.float32, torch.bfloat16):
@@ -125,4 +138,4 @@ def test_on_a_card(values: str, count: int) -> None:
         scale = x.double().abs() @ weight.abs().T
         bound = scale * (1e-4 if dtype == torch.float32 else 2**-8) + want.abs() * 2**-8
         assert bool(((module(x.cuda()).cpu().double() - want).abs() <= bound).all())
-    assert backend("cuda").name == "triton", backend("cuda").why
+    assert backend("cuda") == ("triton", "CUDA failed: told so")
