@@ -97,10 +97,25 @@ class OnCard(torch.Tensor):
 
 
 class _Capture:
-    """Operators of a graph with the memory that they were given."""
+    """Operators of a graph with the memory that they were given.
+
+    A card does nothing while it captures; here results are needed to go on, so that what was
+    written in place is put back at the end.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, Any, Any, Any]] = []
+        self.before: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def keep(self, func: Any, args: Any) -> None:
+        for one, known in zip(args, func._schema.arguments, strict=False):
+            if isinstance(one, torch.Tensor) and known.alias_info and known.alias_info.is_write:
+                self.before.append((one, one.clone()))
+
+    def undo(self) -> None:
+        for tensor, content in reversed(self.before):
+            tensor.copy_(content)
+        self.before.clear()
 
     def replay(self) -> None:
         for func, args, kwargs, made in self.calls:
@@ -137,6 +152,8 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
     inner_args, inner_kwargs = tree_map(_held, (args, kwargs))
     # The memory is that of ordinary tensors whatever mode the caller is in.
     with torch.inference_mode(False), torch.no_grad():
+        if _capturing:
+            _capturing[-1].keep(func, inner_args)
         if func in (aten.mm.dtype, aten.addmm.dtype):
             made = _exact(func, inner_args)
         else:
@@ -231,6 +248,8 @@ def _graph(graph: _Graph, **_options: Any) -> Iterator[None]:
         yield
     finally:
         _capturing.pop()
+        with torch.inference_mode(False), torch.no_grad():
+            graph.captured.undo()
 
 
 @functools.cache
@@ -317,6 +336,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                                               wait_stream=lambda _s: None),
         "current_stream": lambda *_a: SimpleNamespace(wait_stream=lambda _s: None),
         "stream": lambda _s: contextlib.nullcontext(),
+        "device": lambda _d: contextlib.nullcontext(),
     }
     for name, value in known.items():
         monkeypatch.setattr(torch.cuda, name, value, raising=False)

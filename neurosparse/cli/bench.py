@@ -32,8 +32,8 @@ def command(
         help="Also time the first token and peak memory in processes of their own; the dense model "
              "lies on disk meanwhile.")] = True,
     loop: Annotated[str, typer.Option(
-        help="core: the compiled decoder, dense products its own; torch: transformers' forward; "
-             "auto: core where it takes both models.")] = "auto",
+        help="core: the compiled decoder, dense products its own; graph: on a CUDA card; torch: "
+             "transformers' forward; auto: the fastest that takes both models.")] = "auto",
     json_file: Annotated[str | None, typer.Option(
         "--json", metavar="FILE", help="Also write a run record with every turn; - prints it.")]
     = None,

@@ -72,7 +72,9 @@ def _rest(found: dict[str, Any], names: list[str]) -> None:
     rows = [row("weights a step reads, MB", [f"{moved[n]['all'] / 1e6:.1f}" for n in names])]
     rows += [row(f"  of them {part}", [f"{moved[n][part] / 1e6:.1f}" for n in names])
              for part in ("packed", "dense", "head")]
-    for title, part in (("a step of decode, ms", "all"), ("  linears of the blocks", "linears"),
+    whole = "a step without a graph, ms" if found["loop"].startswith("graph") else (
+        "a step of decode, ms")
+    for title, part in ((whole, "all"), ("  linears of the blocks", "linears"),
                         ("  head", "head"), ("  all between", "rest")):
         rows.append(row(title, [f"{1e3 * found['parts'][n][part]:.1f}" for n in names]))
     rows.append(row("Python's share of decode", [f"{found['python'][n]:.0%}" for n in names]))

@@ -23,8 +23,8 @@ def command(
         "--chat/--no-chat",
         help="Put the prompt into the tokenizer's chat template; where it has one.")] = None,
     loop: Annotated[str, typer.Option(
-        help="core: the compiled decoder; torch: transformers' forward; auto: the faster one that "
-             "the model has.")] = "auto",
+        help="core: the compiled decoder; graph: a CUDA graph a step; torch: transformers' "
+             "forward; auto: the fastest that the model has.")] = "auto",
     dtype: Annotated[str, typer.Option(
         help="float32, bfloat16, float16, auto: of the computation.")] = "auto",
     device: of.Device = "cpu",

@@ -38,9 +38,10 @@ class GenerationComparison:
     moved
         Bytes that a step of decoding reads, by model: see ``decode_bytes``.
     parts
-        Seconds of a step by part, by model: see ``decode_parts``.
+        Seconds of a step by part, by model: see ``decode_parts``. Of a step without a graph where
+        the loop has one, since nothing can be seen inside it.
     python
-        Share of decode time outside torch's operators, by model.
+        Share of decode time outside torch's operators, by model, of such a step.
     prompt, steps, threads, level, loop
         Tokens read and written; threads of the products; instruction level; which loop.
     load
@@ -89,7 +90,7 @@ def compare_generation(
     names
         What the models are called in the result.
     loop
-        ``"torch"``, ``"core"``, or ``"auto"``: the core's decoder where it takes both models. A
+        ``"torch"``, ``"graph"``, ``"core"``, or ``"auto"``: the fastest that takes both models. A
         dense model in the core's loop is multiplied by the core's own dense products.
     probe
         Of the bandwidth; by default a sum over 256 MB.
@@ -104,7 +105,7 @@ def compare_generation(
         The prompt is empty or not a batch of one; not as many steps as rounds; no thread; an
         unknown loop.
     NeurosparseError
-        ``loop="core"`` and a model that it does not take.
+        ``loop="core"`` or ``"graph"`` and a model that it does not take.
     """
     if prompt.ndim != 2 or prompt.shape[0] != 1 or prompt.shape[1] < 1:
         raise InputError("compare generation", found=f"a prompt of shape {tuple(prompt.shape)}",

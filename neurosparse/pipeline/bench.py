@@ -39,7 +39,7 @@ class BenchOptions:
     start
         Also load each model in a process of its own: time to the first token, and peak memory.
     loop
-        ``"auto"``, ``"core"`` or ``"torch"``: see ``measure.compare_generation``.
+        ``"auto"``, ``"core"``, ``"graph"`` or ``"torch"``: see ``measure.compare_generation``.
     """
 
     model: str

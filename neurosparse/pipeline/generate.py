@@ -85,7 +85,8 @@ def generate(
     chat
         Put the prompt into the tokenizer's chat template; by default where there is one.
     loop
-        ``"core"``, ``"torch"`` or ``"auto"``: see ``sparse.find_loop``; or one made before.
+        ``"core"``, ``"graph"``, ``"torch"`` or ``"auto"``: see ``sparse.find_loop``; or one made
+        before.
     say
         Called with every piece of text as it comes.
     opening

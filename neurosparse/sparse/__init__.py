@@ -4,6 +4,7 @@ from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.decoder import Decoder
 from neurosparse.sparse.description import is_packed
 from neurosparse.sparse.experts import SparseExperts
+from neurosparse.sparse.graph_loop import GraphLoop
 from neurosparse.sparse.kinds import VALUES
 from neurosparse.sparse.linear import SparseLinear
 from neurosparse.sparse.loading import load, register
@@ -22,6 +23,7 @@ __all__ = [
     "Backend",
     "CheckpointWriter",
     "Decoder",
+    "GraphLoop",
     "Loop",
     "PackedMatrix",
     "SparseExperts",

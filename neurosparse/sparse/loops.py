@@ -1,4 +1,4 @@
-"""The two loops that write: the model's own forward, and the decoder of the compiled core."""
+"""The loops that write: the model's own forward, as a CUDA graph, and the compiled decoder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from neurosparse.errors import InputError, NeurosparseError
 from neurosparse.models.last_row import last_row
 from neurosparse.models.placement import settle
 from neurosparse.sparse.decoder import Decoder
+from neurosparse.sparse.graph_loop import GraphLoop
 
-LOOPS = ("auto", "core", "torch")
+LOOPS = ("auto", "core", "graph", "torch")
 
 
 class Loop(Protocol):
@@ -69,25 +70,28 @@ def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
     positions
         Tokens to be read and written in all.
     loop
-        ``"core"``; ``"torch"``; ``"auto"``: ``"core"`` where the model is of its family, on the
-        CPU, in float32 or bfloat16, and what it must copy (weights that are dense) fits twice into
-        the memory that is free.
+        ``"core"``; ``"graph"``; ``"torch"``; ``"auto"``: on a CUDA card ``"graph"`` where the
+        model's step can be captured; ``"core"`` where the model is of its family, on the CPU, in
+        float32 or bfloat16, and what it must copy (weights that are dense) fits twice into the
+        memory that is free; else ``"torch"``.
 
     Raises
     ------
     InputError
         An unknown loop.
     NeurosparseError
-        ``"core"`` for a model that it does not take.
+        ``"core"`` or ``"graph"`` for a model that it does not take.
     """
     if loop not in LOOPS:
         raise InputError("choose a loop", found=repr(loop), expected=", ".join(LOOPS))
-    if loop == "torch" or (loop == "auto" and not _suits_core(model)):
+    fast = GraphLoop if loop == "graph" or (loop == "auto" and model.device.type == "cuda") else (
+        Decoder)
+    if loop == "torch" or (loop == "auto" and fast is Decoder and not _suits_core(model)):
         return TorchLoop(model)
     try:
-        return Decoder(model, positions=positions)
+        return fast(model, positions=positions)
     except NeurosparseError:
-        if loop == "core":
+        if loop != "auto":
             raise
         return TorchLoop(model)
 

@@ -115,7 +115,10 @@ def gaps_of(rows: Rows) -> Gaps | None:
     if found is None and not torch.cuda.is_current_stream_capturing():
         from neurosparse.sparse.gaps import to_gaps
 
-        found = rows.made["gaps"] = to_gaps(rows, 0, len(rows.bitmap))
+        try:
+            found = rows.made["gaps"] = to_gaps(rows, 0, len(rows.bitmap))
+        except torch.OutOfMemoryError:  # Triton's kernels do without
+            _cuda_failures.append("no memory for another order of the packed rows")
     return found
 
 

@@ -20,6 +20,7 @@ from neurosparse.sparse.arithmetic import (
 )
 from neurosparse.sparse.kinds import kind_of
 from neurosparse.sparse.matrix import PackedMatrix, unpack
+from neurosparse.sparse.on_gpu import gaps_of
 
 
 class PackedRows(nn.Module):
@@ -129,13 +130,16 @@ class PackedRows(nn.Module):
         return held
 
     def prepare(self) -> bool:
-        """Put a matrix on the CPU into tile order now, instead of at its first product.
+        """Put a matrix into the order of its products now, instead of at the first.
 
         Returns
         -------
         bool
-            False elsewhere, and where rows are multiplied in parts (experts).
+            Whether its memory is the CPU's and was put into tile order: False elsewhere, and where
+            rows are multiplied in parts (experts).
         """
+        if self.bitmap.device.type == "cuda":
+            gaps_of(self.views())
         if self.bitmap.device.type != "cpu" or self.parts > 1:
             return False
         self.views().tiles(0, self.rows)

@@ -20,7 +20,9 @@ from fake_cuda import fake_cuda, install
 
 from neurosparse import budgets, measure, sparse
 from neurosparse.adaptation import TrainOptions, losa
+from neurosparse.errors import InputError, NeurosparseError
 from neurosparse.measure.damage import damage  # noqa: F401 (the module is patched below)
+from neurosparse.models import find_targets
 from neurosparse.pruning import METHODS, Refit, prune, round_model
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -128,6 +130,67 @@ def test_damage_block_by_block_repeats_bit_for_bit(
     for key, value in wanted.evidence["propagation"].items():
         np.testing.assert_array_equal(first[key], second[key])
         np.testing.assert_allclose(first[key], value, rtol=1e-3, atol=1e-6)
+
+
+def packed_on_card() -> Any:
+    model = model_of()
+    prune(model, half(model), TOKENS, batch_size=BATCH)
+    for target in find_targets(model):
+        linear = model.get_submodule(target.name)
+        model.set_submodule(target.name, sparse.SparseLinear(sparse.pack(linear.weight)))
+    return model.to("cuda")
+
+
+def test_a_graph_writes_what_the_model_writes(card: None) -> None:
+    model, prompt = packed_on_card(), TOKENS[:1].to("cuda")
+    loop = sparse.find_loop(model, 40)
+    assert isinstance(loop, sparse.GraphLoop)
+    plain = sparse.find_loop(model, 40, "torch")
+    for read in (prompt, prompt[:, 3:9]):  # the second prompt has a graph of its own
+        left, right = loop.prefill(read), plain.prefill(read)
+        for token in range(5, 12):
+            torch.testing.assert_close(left.cpu(), right.cpu(), rtol=1e-3, atol=1e-5)
+            left, right = loop.step(token), plain.step(token)
+    loop.prefill(TOKENS.reshape(1, -1)[:, :39])
+    loop.step(1)
+    with pytest.raises(InputError, match="at most 40"):
+        loop.step(1)
+
+
+def test_a_graph_that_would_write_something_else_is_refused(
+    card: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, calls = packed_on_card(), []
+    forward = model.forward
+
+    def counting(**given: Any) -> Any:
+        calls.append(1)  # Python is not in the graph
+        out = forward(**given)
+        out.logits = out.logits * len(calls)
+        return out
+
+    monkeypatch.setattr(model, "forward", counting)
+    with pytest.raises(NeurosparseError, match="apart"):
+        sparse.find_loop(model, 40, "graph")
+    assert isinstance(sparse.find_loop(model, 40), sparse.TorchLoop)
+
+    def looking(**given: Any) -> Any:
+        out = forward(**given)
+        float(out.logits.sum())  # waits for the card
+        return out
+
+    monkeypatch.setattr(model, "forward", looking)
+    with pytest.raises(NeurosparseError, match="captured"):
+        sparse.find_loop(model, 40, "graph")
+
+
+def test_layers_with_windows_have_no_graph(card: None) -> None:
+    model = model_of().to("cuda")
+    model.config.sliding_window, model.config.layer_types = 8, ["sliding_attention"] * 2
+    with pytest.raises(NeurosparseError, match="StaticSlidingWindowLayer"):
+        sparse.GraphLoop(model, positions=20)
+    with pytest.raises(NeurosparseError, match="cpu"):
+        sparse.GraphLoop(model_of(), positions=20)
 
 
 @pytest.mark.parametrize("update", ["low-rank", "values"])
