@@ -54,6 +54,10 @@ RULES: dict[str, dict[str, Any]] = {
 PATHS = {one.name: one for one in (PropagationCollector, ProgressionCollector)}
 SEEDED = ("uniform", "arithmetic", "propagation", "uniform + sparsegpt", "propagation + sparsegpt",
           "uniform + refit", "propagation + refit")
+# What is compared under every calibration.
+PAIRS = (("uniform", "propagation"), ("arithmetic", "propagation"),
+         ("uniform + sparsegpt", "propagation + sparsegpt"),
+         ("uniform + refit", "propagation + refit"))
 GRID = tuple(round(0.002 * at, 3) for at in range(1, 10))
 
 
@@ -185,6 +189,8 @@ def run(arguments: argparse.Namespace) -> None:
                                   "prune_s": round(spent, 1),
                                   "notes": {} if budget is None else
                                   {**budget.rule.options, **budget.rule.notes}}
+                    if path.is_file():  # what another process wrote meanwhile stays
+                        table = json.loads(path.read_text()) | table
                     write_json(path, table)
                     print(f"{key:<48} {result.value:8.2f} +- {result.stderr:.2f}", flush=True)
 
@@ -257,21 +263,27 @@ def markdown(table: dict[str, Any], name: str) -> None:
 
 
 def calibrations(table: dict[str, Any], name: str) -> None:
-    """Uniform and ``propagation`` of every calibration seed, paired seed by seed."""
-    print(f"\n| {name}, calibration | 50 % | 60 % | 70 % |\n|---|---|---|---|")
-    for seed in range(3):
-        cells = []
-        for sparsity in SPARSITIES:
-            uniform, ours = (found_in(table, name, rule, sparsity, seed)
-                             for rule in ("uniform", "propagation"))
-            if not (uniform and ours):
-                cells.append("")
-                continue
-            mean, error = paired_difference(uniform, ours)
-            cells.append(f"{three_digits(uniform.value)} to {three_digits(ours.value)} "
-                         f"({mean:+.3f} ± {error:.3f})")
-        if any(cells):
-            print(f"| {'first windows' if not seed else f'drawn, {seed}'} | {' | '.join(cells)} |")
+    """Pairs of rows of every calibration seed, paired seed by seed."""
+    for one, other in PAIRS:
+        lines = []
+        for seed in range(3):
+            cells = [_pair(table, name, (one, other), sparsity, seed) for sparsity in SPARSITIES]
+            if any(cells):
+                said = "first windows" if not seed else f"drawn, {seed}"
+                lines.append(f"| {said} | {' | '.join(cells)} |")
+        if len(lines) > 1:
+            print(f"\n| {name}: `{one}` to `{other}` | 50 % | 60 % | 70 % |\n|---|---|---|---|")
+            print("\n".join(lines))
+
+
+def _pair(table: dict[str, Any], name: str, rules: tuple[str, str], sparsity: float, seed: int
+          ) -> str:
+    one, other = (found_in(table, name, rule, sparsity, seed) for rule in rules)
+    if not (one and other):
+        return ""
+    mean, error = paired_difference(one, other)
+    return (f"{three_digits(one.value)} to {three_digits(other.value)} "
+            f"({mean:+.3f} ± {error:.3f})")
 
 
 def table_parser(about: str, rules: Iterable[str], windows: int, out: str
