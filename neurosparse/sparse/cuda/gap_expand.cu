@@ -39,22 +39,6 @@ __device__ __forceinline__ void leave(char* row, const char* window, int columns
   }
 }
 
-// A chunk of 32 groups: what a lane has of it, asked for before it is needed.
-struct Chunk {
-  u32 words[WORDS], gap[1];
-
-  __device__ __forceinline__ void ask(const u32* values, const u32* gaps, long long group,
-                                      bool there) {
-#pragma unroll
-    for (int i = 0; i < WORDS; i++) words[i] = 0;
-    gap[0] = 0;
-    if (there) {
-      once(words, values + WORDS * group);
-      once(gap, gaps + group);
-    }
-  }
-};
-
 extern "C" __global__ void __launch_bounds__(32 * WARPS, PER_SM)
 gap_expand(void* out, const u32* values, const u32* gaps, const int* offsets, const float* scales,
            int rows, int cols, int aligned) {
@@ -66,7 +50,7 @@ gap_expand(void* out, const u32* values, const u32* gaps, const int* offsets, co
        row += (long long)gridDim.x * WARPS) {
     float scale = scales ? scales[row] : 1.0f;
     int begin = offsets[row], end = offsets[row + 1];
-    Chunk now, next;
+    Group now, next;
     next.ask(values, gaps, begin + lane, begin + lane < end);
     bool kept = false, mine = false;
     u32 at = 0, column = 0, ends = 0;

@@ -10,6 +10,22 @@
 #define WORDS 4
 #endif
 
+// A group: eight values and their gaps, asked for before they are needed.
+struct Group {
+  u32 words[WORDS], gap[1];
+
+  __device__ __forceinline__ void ask(const u32* values, const u32* gaps, long long group,
+                                      bool there) {
+#pragma unroll
+    for (int i = 0; i < WORDS; i++) words[i] = 0;
+    gap[0] = 0;
+    if (there) {
+      once(words, values + WORDS * group);
+      once(gap, gaps + group);
+    }
+  }
+};
+
 __device__ __forceinline__ float value(const u32 (&v)[WORDS], int k) {
 #if VALUES == 0
   u32 bits = v[k >> 1];

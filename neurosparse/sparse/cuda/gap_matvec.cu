@@ -97,23 +97,14 @@ struct Cursor {
 };
 
 struct Step {
-  u32 words[CHUNKS][WORDS];
-  u32 gap[CHUNKS][1];
+  Group groups[CHUNKS];
   int left;  // groups of the row from the lane's first on
 
   __device__ __forceinline__ void load(Cursor& at, const u32* values, const u32* gaps, int lane) {
     left = at.end - at.begin - lane;
 #pragma unroll
-    for (int half = 0; half < CHUNKS; half++) {
-      long long group = at.begin + 32 * half + lane;
-#pragma unroll
-      for (int i = 0; i < WORDS; i++) words[half][i] = 0;
-      gap[half][0] = 0;
-      if (left > 32 * half) {
-        once(words[half], values + WORDS * group);
-        once(gap[half], gaps + group);
-      }
-    }
+    for (int i = 0; i < CHUNKS; i++)
+      groups[i].ask(values, gaps, at.begin + 32 * i + lane, left > 32 * i);
     at.begin += 32 * CHUNKS;
     if (at.begin >= at.end) {
       at.row++;
@@ -140,7 +131,7 @@ __device__ __forceinline__ void multiply(const Step& now, float (&sum)[COUNT], u
   u32 own = 0;
 #pragma unroll
   for (int i = 0; i < CHUNKS; i++) {
-    columns[i].of(now.gap[i][0], now.left > 32 * i);
+    columns[i].of(now.groups[i].gap[0], now.left > 32 * i);
     own |= columns[i].moved << 16 * i;  // all in one scan: a chunk moves on by 4096 at most
   }
   u32 until = with_lanes_before(own, lane), before = until - own;
@@ -148,7 +139,8 @@ __device__ __forceinline__ void multiply(const Step& now, float (&sum)[COUNT], u
 #pragma unroll
   for (int i = 0; i < CHUNKS; i++) {
     if (i == 0 || now.left + lane > 32 * i)
-      eight(sum, held, stride, now.words[i], columns[i], column + (before >> 16 * i & 0xffffu));
+      eight(sum, held, stride, now.groups[i].words, columns[i],
+            column + (before >> 16 * i & 0xffffu));
     column += all >> 16 * i & 0xffffu;
   }
 }
