@@ -25,8 +25,6 @@ from shapes import LINEARS, random_packed
 from neurosparse.sparse import SparseLinear, backend
 from neurosparse.sparse.arithmetic import Rows, tile
 
-if not torch.cuda.is_available():  # before Triton is imported, which is at the first product
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 SPARSITIES = (0.5, 0.6, 0.7, 0.8)
 BATCHES = (1, 8)
 # What issue 9 asks for, as a ratio to cuBLAS bf16: (values, sparsity, batch).
@@ -39,6 +37,7 @@ def layer_call(where: Where, layer: SparseLinear) -> Any:
     """What multiplies: the layer on a card, else Triton's kernel in the interpreter."""
     if where.on_card:
         return layer
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before Triton is imported, which is now
     from neurosparse.sparse.triton_matvec import matvec
     from neurosparse.sparse.triton_tuning import Config
 
