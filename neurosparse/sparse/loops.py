@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from neurosparse.errors import InputError, NeurosparseError
+from neurosparse.errors import InputError, ModelError, NeurosparseError
 from neurosparse.models.last_row import last_row
 from neurosparse.models.placement import settle
 from neurosparse.sparse.decoder import Decoder
@@ -56,7 +56,11 @@ class TorchLoop:
         with torch.inference_mode(), last_row(self.model):
             out = self.model(input_ids=tokens, past_key_values=self._cache, use_cache=True,
                              logits_to_keep=1)
-            self._cache = out.past_key_values
+            self._cache = getattr(out, "past_key_values", None)
+            if self._cache is None:
+                raise ModelError("write token by token", found=f"{type(out).__name__} without a "
+                                 "key-value cache", expected="a model that attends to one",
+                                 mend="model.generate of transformers writes with any model.")
             logits: torch.Tensor = out.logits[0, -1]
             settle(logits)
             return logits

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers as hf
 
-from neurosparse.errors import InputError, NeurosparseError
+from neurosparse.errors import InputError, ModelError, NeurosparseError
 from neurosparse.sparse import GraphLoop, TorchLoop, find_loop
 
 
@@ -25,6 +25,13 @@ def test_it_is_for_cards_alone() -> None:
     with pytest.raises(InputError, match="core, graph, torch"):
         find_loop(model, 20, "graphs")
     assert not isinstance(find_loop(model, 20), GraphLoop)
+
+
+def test_a_model_without_a_cache_of_keys_is_told() -> None:
+    config = hf.MambaConfig(vocab_size=101, hidden_size=64, num_hidden_layers=2, state_size=8)
+    model = hf.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ModelError, match="without a key-value cache"):
+        TorchLoop(model).prefill(torch.arange(3, 9)[None])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
