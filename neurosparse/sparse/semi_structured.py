@@ -1,8 +1,8 @@
 """2:4: a dense linear whose weight has the pattern, as torch's semi-structured tensor on a GPU.
 
 The tensor cores of a card skip what is zero in 2:4, so this pays where products are bound by
-arithmetic: on an H100 from some hundred or thousand rows of x on, up to 1.4 times dense (docs/gpu.md).
-For few rows it saves memory, 9/16 of dense bf16, and takes twice as long.
+arithmetic: on an H100 from some hundred or thousand rows of x on, up to 1.4 times dense
+(docs/gpu.md). For few rows it saves memory, 9/16 of dense bf16, and takes twice as long.
 """
 
 from __future__ import annotations
