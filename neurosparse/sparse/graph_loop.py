@@ -90,11 +90,15 @@ class GraphLoop:
         return logits
 
     def _start(self) -> None:
-        """A cache of its own for every prompt: a graph belongs to the memory of its cache."""
+        """An empty cache in the same memory as before, so that the graph stays the same."""
+        self._read = 0
+        if self._cache is not None:
+            with torch.inference_mode():
+                self._cache.reset()
+            return
         from transformers import StaticCache
         from transformers.cache_utils import StaticLayer
 
-        self._graph, self._steps, self._read = None, 0, 0
         self._cache = StaticCache(config=self.model.config, max_cache_len=self.positions)
         if any(type(layer) is not StaticLayer for layer in self._cache.layers):
             raise _refused("layers that attend to everything",
@@ -129,6 +133,7 @@ class GraphLoop:
             ways.append(torch.stack(found))
         self.positions = room
         self._graph = self._cache = self._logits = None
+        self._steps = 0
         apart = float((ways[0] - ways[1]).norm() / ways[0].norm())
         if not apart <= _APART:
             raise _refused("a graph that writes what the model writes", f"logits {apart:.1e} apart")

@@ -146,11 +146,14 @@ def test_a_graph_writes_what_the_model_writes(card: None) -> None:
     loop = sparse.find_loop(model, 40)
     assert isinstance(loop, sparse.GraphLoop)
     plain = sparse.find_loop(model, 40, "torch")
-    for read in (prompt, prompt[:, 3:9]):  # the second prompt has a graph of its own
+    graphs = []
+    for read in (prompt, prompt[:, 3:9]):  # of one graph over one cache
         left, right = loop.prefill(read), plain.prefill(read)
         for token in range(5, 12):
             torch.testing.assert_close(left.cpu(), right.cpu(), rtol=1e-3, atol=1e-5)
             left, right = loop.step(token), plain.step(token)
+        graphs.append(loop._graph)
+    assert graphs[0] is not None and graphs[0] is graphs[1]
     loop.prefill(TOKENS.reshape(1, -1)[:, :39])
     loop.step(1)
     with pytest.raises(InputError, match="at most 40"):

@@ -18,7 +18,8 @@ from neurosparse.sparse import SparseLinear, backend, pack
 from neurosparse.sparse.cuda import expand as cuda_expand
 from neurosparse.sparse.cuda import matvec as cuda_matvec
 from neurosparse.sparse.cuda.compile import COMMON
-from neurosparse.sparse.cuda.matvec import VALUES, XS, Shape, layout
+from neurosparse.sparse.cuda.groups import VALUES, XS
+from neurosparse.sparse.cuda.matvec import Shape, layout
 from neurosparse.sparse.gaps import to_dense, to_gaps
 
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ import torch
 
 from neurosparse.sparse.cuda.card import Card, card_of
 from neurosparse.sparse.cuda.compile import HERE, kernel
-from neurosparse.sparse.cuda.matvec import VALUES, XS
+from neurosparse.sparse.cuda.groups import VALUES, XS, pointers
 from neurosparse.sparse.gaps import Gaps
 
 SOURCE = HERE / "gap_expand.cu"
@@ -72,8 +72,6 @@ def prepared(gaps: Gaps, scales: torch.Tensor | None, first: int, last: int, dty
 def arguments(gaps: Gaps, scales: torch.Tensor | None, first: int, last: int, dtype: torch.dtype
               ) -> list[Any]:
     """Of the kernel, as ctypes values; the first, where the rows go, is set later."""
-    offsets = gaps.offsets.data_ptr() + first * gaps.offsets.itemsize
-    scale = None if scales is None else scales.data_ptr() + first * scales.itemsize
-    pointers = [None, gaps.values.data_ptr(), gaps.gaps.data_ptr(), offsets, scale]
     numbers = [last - first, gaps.cols, int(gaps.cols * dtype.itemsize % 16 == 0)]
-    return [*map(ctypes.c_void_p, pointers), *map(ctypes.c_int32, numbers)]
+    return [ctypes.c_void_p(), *pointers(gaps, scales, first).values(),
+            *map(ctypes.c_int32, numbers)]

@@ -15,11 +15,10 @@ import torch
 
 from neurosparse.sparse.cuda.card import Card, card_of
 from neurosparse.sparse.cuda.compile import HERE, Kernel, kernel
+from neurosparse.sparse.cuda.groups import VALUES, XS, pointers
 from neurosparse.sparse.gaps import Gaps
 
 SOURCE = HERE / "gap_matvec.cu"
-VALUES = {torch.bfloat16: 0, torch.float16: 1, torch.int8: 2}
-XS = {torch.bfloat16: 0, torch.float16: 1, torch.float32: 2}
 # Shared memory is read a line of so many bytes at a time.
 _LINE = 128
 # From this density on lanes, eight entries apart, are nearer to 16 columns than to 32.
@@ -140,13 +139,9 @@ def plan(gaps: Gaps, count: int, dtype: torch.dtype, card: Card, device: torch.d
 def arguments(gaps: Gaps, scales: torch.Tensor | None, first: int, last: int, where: Layout
               ) -> dict[str, Any]:
     """Of the kernel, as ctypes values in its order; ``point`` sets what is others every time."""
-    offsets = gaps.offsets.data_ptr() + first * gaps.offsets.itemsize
-    scale = None if scales is None else scales.data_ptr() + first * scales.itemsize
-    pointers = {"out": None, "x": None, "values": gaps.values.data_ptr(),
-                "gaps": gaps.gaps.data_ptr(), "offsets": offsets, "scales": scale}
     numbers = {"rows": last - first, "cols": gaps.cols, "count": 0, "stride": where.stride,
                "aligned": 0}
-    return {**{name: ctypes.c_void_p(value) for name, value in pointers.items()},
+    return {"out": ctypes.c_void_p(), "x": ctypes.c_void_p(), **pointers(gaps, scales, first),
             **{name: ctypes.c_int32(value) for name, value in numbers.items()}}
 
 
