@@ -275,7 +275,7 @@ def install() -> None:
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels' results by torch's operators."""
     from neurosparse.adaptation import masked_tiles, triton_masked
-    from neurosparse.sparse import bits, on_gpu
+    from neurosparse.sparse import bits, experts, linear, on_gpu
     from neurosparse.sparse.cuda import expand as cuda_expand
     from neurosparse.sparse.cuda import matvec as cuda_matvec
     from neurosparse.sparse.gaps import to_dense
@@ -310,6 +310,12 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(triton_masked, "add", add)
     monkeypatch.setattr(triton_masked, "gradients", gradients)
+    def eagerly(x: Any, learns: bool) -> bool:
+        return type(x) is OnCard and not (
+            (x.requires_grad or learns) and torch.is_grad_enabled())
+
+    monkeypatch.setattr(linear, "runs_eagerly", eagerly)
+    monkeypatch.setattr(experts, "runs_eagerly", eagerly)
     monkeypatch.setattr(on_gpu, "_no_cuda", lambda device: "")
     monkeypatch.setattr(cuda_matvec, "prepared", matvec)
     monkeypatch.setattr(cuda_expand, "prepared", expand)

@@ -13,7 +13,6 @@ from neurosparse.sparse import SparseLinear
 from neurosparse.sparse.arithmetic import Rows as PackedViews
 from neurosparse.sparse.arithmetic import tile
 from neurosparse.sparse.bits import unpack_bits
-from neurosparse.sparse.kinds import kind_of
 
 
 class PackedRows:
@@ -21,7 +20,7 @@ class PackedRows:
 
     def __init__(self, views: PackedViews) -> None:
         self.views, self.bits = views, views.bitmap
-        self.shape, self.dtype = (views.bitmap.shape[0], views.cols), views.values.dtype
+        self.shape, self.dtype = (views.bitmap.shape[0], views.cols), views.kind.dtype
 
     def tile(self, first: int, last: int, dtype: torch.dtype) -> Tensor:
         """Expanded rows."""
@@ -44,8 +43,8 @@ class PackedMaskedLora(MaskedLora):
 
     def _first_mask(self) -> Tensor:
         base = self._packed()
-        if not base.values.is_floating_point():
-            raise InputError("masked LoRA", found=f"{kind_of(base.values).name} values",
+        if not base.kind.dtype.is_floating_point:
+            raise InputError("masked LoRA", found=f"{base.kind.name} values",
                              expected="bf16, fp16 or fp32",
                              mend="Pack with values='bf16' or 'fp32'.")
         return base.bitmap

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from neurosparse import kernels
 from neurosparse.errors import FormatError
 from neurosparse.sparse import on_gpu
 from neurosparse.sparse.bits import unpack_bits
+from neurosparse.sparse.gaps import to_values
 from neurosparse.sparse.groups import spread
 from neurosparse.sparse.kinds import Kind, kind_of
 from neurosparse.sparse.matrix import carried_scales
@@ -65,7 +66,9 @@ def _made_of(bitmap: torch.Tensor, values: torch.Tensor, scales: torch.Tensor | 
 class Rows:
     """Packed rows with their NumPy views, made once and used by every call on the CPU.
 
-    bitmap, values, scales : tensors as in ``PackedMatrix``
+    bitmap, scales : tensors as in ``PackedMatrix``
+    stored : tensor, optional
+        The values as in ``PackedMatrix``; None where a card keeps the order of gaps instead.
     offsets : int64 tensor of shape (rows + 1,)
         Where a row's values begin.
     cols
@@ -73,7 +76,7 @@ class Rows:
     """
 
     bitmap: torch.Tensor
-    values: torch.Tensor
+    stored: torch.Tensor | None
     scales: torch.Tensor | None
     offsets: torch.Tensor
     cols: int
@@ -92,6 +95,28 @@ class Rows:
             arrays = (bitmap.contiguous().numpy(), carried.numpy(), carried_scales(scales),
                       offsets.contiguous().numpy())
         return cls(bitmap, values, scales, offsets, cols, kind, arrays, made)
+
+    @property
+    def values(self) -> torch.Tensor:
+        """The values; made again of the order of gaps, and kept, where that is all there is."""
+        if self.stored is not None:
+            return self.stored
+        found: torch.Tensor | None = self.made.get("values")
+        if found is None:
+            length = self.kind.length(int(self.offsets[-1]))
+            with torch.inference_mode(False), torch.no_grad():  # a gradient may ask for them
+                found = self.made["values"] = to_values(self.made["gaps"], self.bitmap, length)
+        return found
+
+    def without_values(self) -> Rows:
+        """The same rows by their order of gaps, which must have been made."""
+        return replace(self, stored=None)
+
+    def with_values(self) -> Rows:
+        """The same rows with their values, and with what was made of them before."""
+        found = Rows.of(self.bitmap, self.values, self.scales, self.offsets, self.cols)
+        found.made.update({key: one for key, one in self.made.items() if key != "values"})
+        return found
 
     def tiles(self, first: int, last: int) -> Tiles:
         """Rows ``first:last`` in tile order, made once."""
@@ -344,7 +369,7 @@ def _on_cpu(x: torch.Tensor, count: int, rows: Rows, first: int, last: int
 
 
 def _tiles(first: int, last: int, rows: Rows) -> list[tuple[int, int]]:
-    if rows.values.device.type == "cuda":
+    if rows.bitmap.device.type == "cuda":
         height = on_gpu.tile_rows(max(last - first, 1), rows.cols)
     else:
         height = max(_TILE // max(rows.cols, 1), _LEAST_ROWS)

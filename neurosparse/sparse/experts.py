@@ -10,8 +10,8 @@ from torch import nn
 
 from neurosparse.errors import ModelError
 from neurosparse.sparse.matrix import PackedMatrix
-from neurosparse.sparse.operators import bitmap_grouped_linear
-from neurosparse.sparse.rows import PackedRows
+from neurosparse.sparse.operators import bitmap_grouped_linear, multiply_groups
+from neurosparse.sparse.rows import PackedRows, runs_eagerly
 
 PARTS = ("gate_up_proj", "down_proj")
 # What transformers' decorator of fused experts writes on a module, and the one form done here.
@@ -121,6 +121,11 @@ class SparseExperts(nn.Module):
 
     @staticmethod
     def _product(part: PackedRows, x: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = bitmap_grouped_linear(
+        if runs_eagerly(x, part.learns):
+            out = multiply_groups(x, ends, part.views())
+            if out.device.type != "cpu":
+                part.release()
+            return out
+        watched: torch.Tensor = bitmap_grouped_linear(
             x, ends, part.bitmap, part.values, part.scales, part.offsets)
-        return out
+        return watched

@@ -110,18 +110,53 @@ def _bridged(place: torch.Tensor, bridges: torch.Tensor) -> torch.Tensor:
     return place[far].repeat_interleave(many) - 1 - nth
 
 
+def to_values(gaps: Gaps, bitmap: torch.Tensor, length: int) -> torch.Tensor:
+    """The values that the order was made of, on their device; waits for it.
+
+    Parameters
+    ----------
+    bitmap : uint8 tensor of shape (rows, bytes)
+        Of the same rows: bridges and padding are where no bit is set.
+    length
+        Of the result: how many bits are set, and zeros after them.
+
+    Returns
+    -------
+    tensor of shape (length,)
+    """
+    out = gaps.values.new_zeros(length)
+    height, begin = max(_TILE // max(gaps.cols, 1), 1), 0
+    for first in range(0, len(bitmap), height):
+        bits = unpack_bits(bitmap[first : first + height], gaps.cols)
+        row, column, values = _entries(gaps, first, min(first + height, len(bitmap)))
+        inside = column < gaps.cols  # padding may go beyond
+        own = values[inside & bits[row, torch.where(inside, column, 0)]]
+        out[begin : begin + len(own)] = own
+        begin += len(own)
+    return out
+
+
+def _entries(gaps: Gaps, first: int, last: int
+             ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Row (from ``first``), column and value of all entries of rows, bridges and padding too."""
+    offsets = gaps.offsets[first : last + 1].to(torch.int64)
+    begin, end = int(offsets[0]), int(offsets[-1])
+    shifts = torch.arange(0, 32, 4, device=offsets.device)
+    steps = ((gaps.gaps[begin:end, None].to(torch.int64) >> shifts) & 15) + 1
+    moved = steps.flatten().cumsum(0)
+    counts = offsets[1:] - offsets[:-1]
+    row = torch.arange(last - first, device=counts.device).repeat_interleave(counts)
+    # A row's columns begin anew: less what all rows before it moved on.
+    total = torch.cat([moved.new_zeros(1), moved.view(-1, GROUP)[:, -1]])
+    row_begin = total[offsets[row] - begin]
+    row, row_begin = row.repeat_interleave(GROUP), row_begin.repeat_interleave(GROUP)
+    return row, moved - 1 - row_begin, gaps.values[begin:end].flatten()
+
+
 def to_dense(gaps: Gaps) -> torch.Tensor:
     """The dense rows, float32 tensor without scales: what the order says, by torch's operators."""
     rows = len(gaps.offsets) - 1
-    counts = (gaps.offsets[1:] - gaps.offsets[:-1]).to(torch.int64)
-    groups = int(gaps.offsets[-1])
-    shifts = torch.arange(0, 32, 4, device=gaps.gaps.device)
-    steps = ((gaps.gaps[:groups, None].to(torch.int64) >> shifts) & 15) + 1
-    row = torch.arange(rows, device=counts.device).repeat_interleave(counts)
-    end = steps.flatten().cumsum(0).view(-1, GROUP)
-    # A row's columns begin anew: less what all rows before it moved on.
-    total = torch.cat([end.new_zeros(1), end[:, -1]])
-    column = end - 1 - total[gaps.offsets[row].to(torch.int64)][:, None]
-    out = torch.zeros((rows, gaps.cols + GROUP), dtype=torch.float32, device=counts.device)
-    out[row[:, None].expand_as(column), column] += gaps.values[:groups].to(torch.float32)
+    row, column, values = _entries(gaps, 0, rows)
+    out = torch.zeros((rows, gaps.cols + GROUP), dtype=torch.float32, device=values.device)
+    out[row, column] += values.to(torch.float32)
     return out[:, : gaps.cols]

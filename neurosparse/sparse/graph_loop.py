@@ -3,9 +3,10 @@
 Between the products of a small step Python takes longer than the card; a graph asks for all of a
 step's kernels at once. What a graph remembers are places in memory, so that everything that changes
 from step to step must lie on the card: the token, the keys and values, and how many there are. Of
-transformers' caches that is so in layers that attend to everything (``StaticLayer``). Whether a
-model's own code keeps to it cannot be read off it: the loop writes a few tokens both ways before it
-is given to anyone.
+transformers' caches that is so in layers that keep everything (``StaticLayer``); those that keep a
+window count on the host. Here layers that attend to a window keep everything too, and the mask says
+what they see. Whether a model's own code keeps to it cannot be read off it: the loop writes a few
+tokens both ways before it is given to anyone.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class GraphLoop:
     Raises
     ------
     NeurosparseError
-        The model is elsewhere, its cache has layers that are no ``StaticLayer``, its step cannot be
-        captured (experts that are counted on the host), or the graph writes something else.
+        The model is elsewhere, its cache has layers of other kinds, its step cannot be captured
+        (experts that are counted on the host), or the graph writes something else.
     """
 
     about = "graph loop: transformers forward over a static cache, a CUDA graph a step, batch 1"
@@ -96,13 +97,7 @@ class GraphLoop:
             with torch.inference_mode():
                 self._cache.reset()
             return
-        from transformers import StaticCache
-        from transformers.cache_utils import StaticLayer
-
-        self._cache = StaticCache(config=self.model.config, max_cache_len=self.positions)
-        if any(type(layer) is not StaticLayer for layer in self._cache.layers):
-            raise _refused("layers that attend to everything",
-                           ", ".join(sorted({type(one).__name__ for one in self._cache.layers})))
+        self._cache = _cache_of(self.model, self.positions)
 
     def _forward(self, tokens: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), last_row(self.model):
@@ -137,6 +132,20 @@ class GraphLoop:
         apart = float((ways[0] - ways[1]).norm() / ways[0].norm())
         if not apart <= _APART:
             raise _refused("a graph that writes what the model writes", f"logits {apart:.1e} apart")
+
+
+def _cache_of(model: Any, positions: int) -> Any:
+    """Keys and values of so many positions, in every layer."""
+    from transformers import StaticCache
+    from transformers.cache_utils import StaticLayer, StaticSlidingWindowLayer
+
+    cache = StaticCache(config=model.config, max_cache_len=positions)
+    others = {type(one).__name__ for one in cache.layers
+              if type(one) not in (StaticLayer, StaticSlidingWindowLayer)}
+    if others:
+        raise _refused("layers of keys and values", ", ".join(sorted(others)))
+    cache.layers = [StaticLayer(max_cache_len=positions) for _ in cache.layers]
+    return cache
 
 
 def _refused(expected: str, found: str) -> NeurosparseError:

@@ -17,10 +17,10 @@ class SparseLinear(PackedRows):
 
     On the CPU the matrix is multiplied in tile order (``neurosparse.tiles``), few rows of x by the
     matrix-vector kernels, many by the matrix product of a level that has one; on a GPU up to
-    sixteen rows by Triton's (``neurosparse.sparse.backend`` says whether). All else multiplies with
-    tiles of expanded rows. The dense weight never exists as a whole. Sums are float32; the result
-    has x's dtype. There is a gradient with respect to x and the bias, and after ``learn()`` with
-    respect to the values.
+    sixteen rows by its kernels (``neurosparse.sparse.backend`` says whose). All else multiplies
+    with tiles of expanded rows. The dense weight never exists as a whole. Sums are float32; the
+    result has x's dtype. There is a gradient with respect to x and the bias, and after ``learn()``
+    with respect to the values.
 
     Dtypes: ``.to(dtype)``, ``.half()``, ``.float()`` and ``.type()`` cast the bias and leave the
     packed buffers as they are stored: a model loaded with ``dtype="float32"`` computes in float32
@@ -81,8 +81,10 @@ class SparseLinear(PackedRows):
             x has another width.
         """
         self.check_input(x)
-        if runs_eagerly(x, self.values):
+        if runs_eagerly(x, self.learns):
             out = multiply(x, self.views(), 0, self.rows)
+            if out.device.type != "cpu":
+                self.release()
         else:
             out = bitmap_linear(x, self.bitmap, self.values, self.scales, self.offsets)
         bias = self._parameters["bias"]

@@ -105,11 +105,13 @@ def usable(device: torch.device) -> bool:
 def gaps_of(rows: Rows) -> Gaps | None:
     """The order that the CUDA kernels read, made at the first call; None where it cannot be had.
 
-    It is as large as the packed rows and stays beside them. It is not made while a CUDA graph is
-    captured, which nobody may wait in, nor of values that learn, which are others in every step.
+    It is about as large as the packed rows (``PackedRows.release`` lets go of the values beside
+    it). It is not made while a CUDA graph is captured, which nobody may wait in, nor of values that
+    learn, which are others in every step.
     """
-    if (rows.values.device.type != "cuda" or rows.values.dtype not in _GAPPED or _in_groups(rows)
-            or rows.values.requires_grad or _no_cuda(rows.values.device)):
+    device = rows.bitmap.device
+    if (device.type != "cuda" or rows.kind.dtype not in _GAPPED or _in_groups(rows)
+            or (rows.stored is not None and rows.stored.requires_grad) or _no_cuda(device)):
         return None
     found: Gaps | None = rows.made.get("gaps")
     if found is None and not torch.cuda.is_current_stream_capturing():
@@ -134,10 +136,10 @@ def matvec(x: torch.Tensor, rows: Rows, first: int, last: int) -> torch.Tensor |
     tensor of shape (n, last - first), x.dtype or float32
     """
     ready = rows.made.get((first, last, len(x), x.dtype))
-    if ready is not None and x.device == rows.values.device:  # every token: nothing else is asked
+    if ready is not None and x.device == rows.bitmap.device:  # every token: nothing else is asked
         found: torch.Tensor = ready(x)
         return found
-    if x.shape[0] > FEW or x.device != rows.values.device:
+    if x.shape[0] > FEW or x.device != rows.bitmap.device:
         return None
     left = x.detach() if x.dtype in _TYPES else x.detach().to(torch.float32)
     gaps = gaps_of(rows)
@@ -188,7 +190,7 @@ def expand(rows: Rows, first: int, last: int, dtype: torch.dtype) -> torch.Tenso
         made = tried(by_cuda, _cuda_failures)
         if made is not None:
             return made
-    if _in_groups(rows) or not usable(rows.values.device):
+    if _in_groups(rows) or not usable(rows.bitmap.device):
         return None
 
     def by_triton() -> torch.Tensor:

@@ -105,8 +105,12 @@ def bitmap_grouped_linear(x: torch.Tensor, ends: torch.Tensor, bitmap: torch.Ten
     -------
     tensor of shape (tokens, out), x.dtype
     """
-    rows = Rows.of(bitmap, values, scales, offsets, x.shape[-1])
-    height = bitmap.shape[0] // ends.shape[0]
+    return multiply_groups(x, ends, Rows.of(bitmap, values, scales, offsets, x.shape[-1]))
+
+
+def multiply_groups(x: torch.Tensor, ends: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """The same without torch's dispatcher."""
+    height = rows.bitmap.shape[0] // ends.shape[0]
     out = x.new_zeros((x.shape[0], height))
     for group, (a, b) in enumerate(_groups(ends)):
         if a < b:

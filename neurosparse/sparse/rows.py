@@ -18,7 +18,7 @@ from neurosparse.sparse.arithmetic import (
     row_offsets,
     version_of,
 )
-from neurosparse.sparse.kinds import kind_of
+from neurosparse.sparse.kinds import Kind, kind_of
 from neurosparse.sparse.matrix import PackedMatrix, unpack
 from neurosparse.sparse.on_gpu import gaps_of
 
@@ -31,6 +31,10 @@ class PackedRows(nn.Module):
     row's values begin) is derived from the bitmap and not part of the state dict.
 
     ``load_state_dict`` takes a matrix of the same shape and kind with any number of entries.
+
+    On a card with kernels for it the values lie in the order of ``gaps`` alone once there was a
+    product: who asks for ``values``, or saves or moves the module, has them made again, bit for
+    bit, until the next product.
 
     Parameters
     ----------
@@ -75,11 +79,11 @@ class PackedRows(nn.Module):
             The values are not as many as the bits that are set, or bits are set after the last
             column: the kernels would read what is not there.
         """
-        self._views = None
+        values, self._views = self.values, None
         if self.bitmap.is_meta:
             return
         self.offsets = row_offsets(self.bitmap)
-        check_values(self.values, self.nnz)
+        check_values(values, self.nnz)
         check_bits(self.bitmap, self.cols)
 
     def hide(self) -> dict[str, Any]:
@@ -100,7 +104,7 @@ class PackedRows(nn.Module):
         self._buffers |= self._hidden
         del self._hidden
         if views is not None:
-            self._views, self._version = views, version_of(views.values)
+            self._views, self._version = views, version_of(views.stored)
 
     @property
     def nnz(self) -> int:
@@ -119,15 +123,63 @@ class PackedRows(nn.Module):
         """The rows with NumPy views; made again when a buffer was replaced."""
         held, buffers = self._views, self._buffers
         values = buffers.get("values")
-        if values is None:  # a parameter that learns
-            values = self.values
+        if values is None:
+            lean = self._lean()
+            if lean is not None and (lean.bitmap is buffers["bitmap"]
+                                     and lean.scales is buffers["scales"]
+                                     and lean.offsets is buffers["offsets"]):
+                return lean
+            values = self.values  # a parameter that learns
         if (held is None or held.bitmap is not buffers["bitmap"]
-                or held.values is not values or held.scales is not buffers["scales"]
+                or held.stored is not values or held.scales is not buffers["scales"]
                 or held.offsets is not buffers["offsets"]
-                or self._version != version_of(held.values)):
+                or self._version != version_of(values)):
             held = Rows.of(self.bitmap, self.values, self.scales, self.offsets, self.cols)
-            self._views, self._version = held, version_of(held.values)
+            self._views, self._version = held, version_of(values)
         return held
+
+    def release(self) -> bool:
+        """Let a card keep the order of its products alone, where it has made one.
+
+        Returns
+        -------
+        bool
+            Whether the values are gone (until somebody asks for them).
+        """
+        values = self._buffers.get("values")
+        if values is None or values.device.type != "cuda":
+            return values is None and self._lean() is not None
+        views = self.views()
+        if gaps_of(views) is None:
+            return False
+        self._views, self._buffers["values"] = views.without_values(), None
+        return True
+
+    def _lean(self) -> Rows | None:
+        """The rows without their values, where those were released."""
+        held: Rows | None = self.__dict__.get("_views")
+        return held if held is not None and held.stored is None else None
+
+    def __getattr__(self, name: str) -> Any:
+        lean = self._lean() if name == "values" else None
+        if lean is None:
+            return super().__getattr__(name)
+        views = lean.with_values()
+        self._buffers["values"] = views.stored
+        self._views, self._version = views, version_of(views.stored)
+        return views.stored
+
+    @property
+    def kind(self) -> Kind:
+        """How the values are stored."""
+        lean = self._lean()
+        return kind_of(self.values) if lean is None else lean.kind
+
+    @property
+    def learns(self) -> bool:
+        """Whether the values are a parameter that has a gradient."""
+        values = self._parameters.get("values")
+        return values is not None and values.requires_grad
 
     def prepare(self) -> bool:
         """Put a matrix into the order of its products now, instead of at the first.
@@ -138,8 +190,7 @@ class PackedRows(nn.Module):
             Whether its memory is the CPU's and was put into tile order: False elsewhere, and where
             rows are multiplied in parts (experts).
         """
-        if self.bitmap.device.type == "cuda":
-            gaps_of(self.views())
+        self.release()
         if self.bitmap.device.type != "cpu" or self.parts > 1:
             return False
         self.views().tiles(0, self.rows)
@@ -156,7 +207,7 @@ class PackedRows(nn.Module):
         if isinstance(self.values, nn.Parameter):
             return self.values
         if not self.values.is_floating_point():
-            raise InputError("train packed values", found=f"{kind_of(self.values).name} values",
+            raise InputError("train packed values", found=f"{self.kind.name} values",
                              expected="bf16, fp16 or fp32",
                              mend="Pack with values='bf16' or 'fp32'.")
         values = self.values
@@ -179,7 +230,7 @@ class PackedRows(nn.Module):
 
     def extra_repr(self) -> str:
         """Shape, share of set entries and kind, as ``print(model)`` shows them."""
-        text = f"{self.cols} -> {self.rows}, values={kind_of(self.values).name}"
+        text = f"{self.cols} -> {self.rows}, values={self.kind.name}"
         if self.scales is not None and self.scales.ndim == 2:
             text += f", group={kernels.group_of(self.cols, self.scales.shape[1])}"
         if self.bitmap.is_meta:
@@ -189,8 +240,8 @@ class PackedRows(nn.Module):
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True
                ) -> PackedRows:
         """``nn.Module.to`` and its relatives end here: ``fn`` may move the buffers, not cast."""
-        held = {id(buffer) for buffer in self._buffers.values() if buffer is not None}
-        held.add(id(self.values))
+        held = {id(self.values)}  # a parameter, or a buffer that is now there again
+        held |= {id(buffer) for buffer in self._buffers.values() if buffer is not None}
 
         def keep_dtype(tensor: torch.Tensor) -> torch.Tensor:
             if id(tensor) not in held:
@@ -203,27 +254,32 @@ class PackedRows(nn.Module):
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        found = state_dict.get(f"{prefix}values")
-        if found is not None and found.ndim == 1 and found.shape != self.values.shape:
-            empty = torch.empty(found.shape, dtype=self.values.dtype, device=self.values.device)
-            learns = isinstance(self.values, nn.Parameter)
+        found, values = state_dict.get(f"{prefix}values"), self.values
+        if found is not None and found.ndim == 1 and found.shape != values.shape:
+            empty = torch.empty(found.shape, dtype=values.dtype, device=values.device)
+            learns = isinstance(values, nn.Parameter)
             self.values = nn.Parameter(empty) if learns else empty
         super()._load_from_state_dict(state_dict, prefix, *args)
         self.refresh()
 
+    def _save_to_state_dict(self, *args: Any) -> None:
+        _ = self.values  # there again
+        super()._save_to_state_dict(*args)
+
     def __getstate__(self) -> dict[str, Any]:
+        _ = self.values
         return {**self.__dict__, "_views": None}
 
 
-def runs_eagerly(x: torch.Tensor, values: torch.Tensor) -> bool:
+def runs_eagerly(x: torch.Tensor, learns: bool) -> bool:
     """Whether nobody watches this call: no compiler, no autograd, no profiler, a plain tensor.
 
     Then the product is called directly; going through torch's dispatcher costs as much again as
-    a small matrix does.
+    a small matrix does. ``learns``: whether the values have a gradient.
     """
     return not (
         torch.compiler.is_compiling()
         or type(x) is not torch.Tensor
-        or ((x.requires_grad or values.requires_grad) and torch.is_grad_enabled())
+        or ((x.requires_grad or learns) and torch.is_grad_enabled())
         or torch._C._autograd._profiler_enabled()
     )

@@ -160,6 +160,63 @@ def test_a_graph_writes_what_the_model_writes(card: None) -> None:
         loop.step(1)
 
 
+def packed_layers(values: str) -> tuple[sparse.SparseLinear, sparse.SparseLinear]:
+    """The same on the CPU and on the card; entries that are kept and zero, and gaps of 16 too."""
+    weight = torch.randn(24, 200, generator=torch.Generator().manual_seed(1))
+    keep = torch.rand(24, 200, generator=torch.Generator().manual_seed(2)) < 0.1
+    weight[::4], keep[::4] = 0.0, False
+    keep[::4, ::17] = True
+    here = sparse.SparseLinear(sparse.pack(weight, mask=keep, values=values))
+    return here, copy.deepcopy(here).to("cuda")
+
+
+@pytest.mark.parametrize("values", ["bf16", "int8"])
+def test_a_card_keeps_one_order_and_gives_the_values_back(card: None, values: str) -> None:
+    here, there = packed_layers(values)
+    x = torch.randn(3, 200, dtype=torch.bfloat16)
+    wanted = here(x)
+    with torch.inference_mode():
+        for _ in range(2):
+            torch.testing.assert_close(there(x.to("cuda")).cpu(), wanted, rtol=1e-2, atol=1e-2)
+        assert there._buffers["values"] is None and there.release()
+        assert f"values={values}" in repr(there) and there._buffers["values"] is None
+        there(torch.randn(40, 200, dtype=torch.bfloat16).to("cuda"))
+        assert there._buffers["values"] is None
+    order = there.views().made["gaps"]
+    assert torch.equal(there.values.cpu(), here.values)
+    assert there.views().made["gaps"] is order  # not made again
+    there.values.neg_()
+    assert there.views().made.get("gaps") is not order  # that is not its order any more
+    torch.testing.assert_close(there(x.to("cuda")).cpu(), -wanted, rtol=1e-2, atol=1e-2)
+
+
+def test_what_a_card_let_go_of_is_saved_moved_copied_and_learnt(card: None) -> None:
+    here, there = packed_layers("bf16")
+
+    def released() -> sparse.SparseLinear:
+        assert there.release() and there._buffers["values"] is None
+        return there
+
+    assert torch.equal(released().state_dict()["values"].cpu(), here.values)
+    assert torch.equal(copy.deepcopy(released()).values.cpu(), here.values)
+    assert torch.equal(released().to("cpu").values, here.values)
+    there.to("cuda")
+    released().refresh()
+    assert torch.equal(there.packed().values.cpu(), here.values)
+    released().load_state_dict({name: one.to("cuda") for name, one in here.state_dict().items()})
+    assert torch.equal(there.values.cpu(), here.values)
+    other = sparse.SparseLinear(sparse.pack(torch.eye(24, 200)))
+    released().load_state_dict({name: one.to("cuda") for name, one in other.state_dict().items()})
+    assert torch.equal(there.to_dense(), torch.eye(24, 200))
+    x = torch.randn(3, 200).to("cuda").requires_grad_()
+    released()(x).sum().backward()
+    gradient = torch.eye(24, 200).sum(0).expand(3, 200)
+    assert x.grad is not None and torch.equal(x.grad.cpu(), gradient)
+    learning = released().learn()
+    there(x).sum().backward()
+    assert learning.grad is not None and not there.release()
+
+
 def test_a_graph_that_would_write_something_else_is_refused(
     card: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,10 +244,33 @@ def test_a_graph_that_would_write_something_else_is_refused(
         sparse.find_loop(model, 40, "graph")
 
 
-def test_layers_with_windows_have_no_graph(card: None) -> None:
-    model = model_of().to("cuda")
-    model.config.sliding_window, model.config.layer_types = 8, ["sliding_attention"] * 2
-    with pytest.raises(NeurosparseError, match="StaticSlidingWindowLayer"):
+def test_layers_that_attend_to_a_window_see_no_more_in_a_graph(card: None) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = hf.Gemma3TextConfig(
+            vocab_size=101, hidden_size=64, intermediate_size=128, num_hidden_layers=3, head_dim=16,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
+            sliding_window=4,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"])
+        model = hf.AutoModelForCausalLM.from_config(config).eval().requires_grad_(False).to("cuda")
+    loop, plain = sparse.find_loop(model, 40), sparse.TorchLoop(model)
+    assert isinstance(loop, sparse.GraphLoop)
+    for length in (2, 9):
+        read = TOKENS[:1, :length].to("cuda")
+        left, right = loop.prefill(read), plain.prefill(read)
+        for token in range(5, 15):
+            torch.testing.assert_close(left.cpu(), right.cpu(), rtol=1e-3, atol=1e-4)
+            left, right = loop.step(token), plain.step(token)
+
+
+def test_caches_of_other_kinds_have_no_graph(card: None) -> None:
+    config = hf.Qwen3NextConfig(
+        vocab_size=101, hidden_size=64, intermediate_size=128, num_hidden_layers=2, head_dim=16,
+        num_attention_heads=4, num_key_value_heads=2, num_experts=0, linear_num_value_heads=4,
+        linear_num_key_heads=2, linear_key_head_dim=16, linear_value_head_dim=16,
+        layer_types=["linear_attention", "full_attention"])
+    model = hf.AutoModelForCausalLM.from_config(config).eval().to("cuda")
+    with pytest.raises(NeurosparseError, match="LinearAttentionLayer"):
         sparse.GraphLoop(model, positions=20)
     with pytest.raises(NeurosparseError, match="cpu"):
         sparse.GraphLoop(model_of(), positions=20)

@@ -20,7 +20,7 @@ from neurosparse.sparse.cuda import matvec as cuda_matvec
 from neurosparse.sparse.cuda.compile import COMMON
 from neurosparse.sparse.cuda.groups import VALUES, XS
 from neurosparse.sparse.cuda.matvec import Shape, layout
-from neurosparse.sparse.gaps import to_dense, to_gaps
+from neurosparse.sparse.gaps import to_dense, to_gaps, to_values
 
 HERE = Path(__file__).parent
 SHARED = "extern __shared__ __align__(16) char held[];"
@@ -65,6 +65,7 @@ def test_gaps_are_the_matrix(rows: int, cols: int, sparsity: float, values: str,
     if layer.scales is not None:
         dense = dense * layer.scales[:, None]
     torch.testing.assert_close(dense, layer.to_dense(), rtol=1e-6, atol=0)
+    assert torch.equal(to_values(gaps, layer.bitmap, len(layer.values)), layer.values)
     assert len(gaps.values) == len(gaps.gaps) == int(gaps.offsets[-1])
 
 
@@ -78,7 +79,9 @@ def test_part_of_the_rows(first: int, count: int) -> None:
 def test_bytes_at_seventy_percent() -> None:
     keep = torch.rand(64, 4096, generator=torch.Generator().manual_seed(0)) >= 0.7
     layer = SparseLinear(pack(torch.ones(64, 4096), mask=keep, values="bf16"))
-    assert 0.75 <= to_gaps(layer.views(), 0, 64).nbytes / keep.numel() < 0.775
+    order = to_gaps(layer.views(), 0, 64).nbytes
+    assert 0.75 <= order / keep.numel() < 0.775
+    assert (order + layer.bitmap.nbytes) / keep.numel() < 0.9  # what a card holds
 
 
 @pytest.fixture(scope="module")
