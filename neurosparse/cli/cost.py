@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ _SPARSE_RATE = 1e9
 _QR_SHARE = 0.25
 _STAGES = {"euler": 1, "heun": 2, "euler-maruyama": 1, "rk4": 4, "map": 1,
            "exponential-ab2": 1, "exponential-ab3": 1, "exponential-ab4": 1}
-_INTERVAL = {"rk4": 2.785, "euler": 2.0, "euler-maruyama": 2.0, "heun": 2.0}
+# neurons of the network whose step stands for a large one's
+_FEW = 256
 
 
 @dataclass(frozen=True)
@@ -64,36 +65,17 @@ def _timed(left: Any, right: Any) -> float:
     return max(time.perf_counter() - begin, 1e-7)
 
 
-def step_of(network: Network, method: str, dt: float | None, longest: float, margin: float
-            ) -> float:
+def step_of(network: Network, dt: float | None, default: Callable[[Any], float]) -> float:
     """The step that the room will take, to a few per cent, without building a large network.
 
-    ``longest`` is the room's step where stability allows it, ``margin`` its share of the stable
-    one. The fastest rate is that of theory.md: the top curvature of the energy at rest.
+    ``default`` is the room's own choice for a system; it gets one of the same ensemble.
     """
     if network.map_step is not None:
         return 1.0
     if dt is not None:
         return dt
-    if network.couplings is not None or network.size <= 48:
-        stable = network.build(0).stable_step(method)  # type: ignore[union-attr]
-    else:
-        g = _radius(network)
-        root = math.sqrt(1 + 8 / g**2) if g > 0 else math.inf
-        top = g**2 * (root + 3) ** 3 / (8 * (root + 1)) if g > 0 else 1.0
-        rate = max(1.0, top if network.gamma else math.sqrt(top))
-        stable = _INTERVAL.get(method, math.inf) / rate
-    return float(min(longest, margin * stable))
-
-
-def _radius(network: Network) -> float:
-    options = dict(network.ensemble_options)
-    if options.pop("ensemble") == "gaussian":
-        return float(options["gain"] * math.sqrt(1 - options["sparsity"]))
-    from neurosparse.dynamics import ei_radius
-
-    options.pop("n")
-    return ei_radius(density=1 - options.pop("sparsity"), **options)
+    few = None if network.couplings is not None else min(network.size, _FEW)
+    return default(network.build(0, n=few))
 
 
 def couplings_bytes(network: Network) -> float:

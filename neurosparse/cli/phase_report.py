@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def cost(asked: dict[str, Any], workers: int | None) -> Cost:
         A value out of its range.
     """
     from neurosparse.lyapunov import propagator
-    from neurosparse.lyapunov.network import DEFAULT_STEP
+    from neurosparse.lyapunov.network import default_step
     from neurosparse.lyapunov.phase import _check
 
     if workers is not None and workers < 0:
@@ -39,9 +40,10 @@ def cost(asked: dict[str, Any], workers: int | None) -> Cost:
             propagator(top.build(0, n=2), method=asked["method"], dt=asked["dt"])
         for gain in asked["gains"]:
             network = _network(asked, gain, gamma)
-            steps = asked["duration"] / step_of(network, "rk4", asked["dt"], DEFAULT_STEP, 0.5)
-            seconds += asked["draws"] * products_time(
-                network, asked["method"] or "rk4", steps, asked["k"] + 1)
+            method = asked["method"] or "rk4"
+            steps = asked["duration"] / step_of(network, asked["dt"],
+                                                partial(default_step, method=method))
+            seconds += asked["draws"] * products_time(network, method, steps, asked["k"] + 1)
     processes = max(1, len(os.sched_getaffinity(0)) if workers is None else workers)
     # the first window runs twice; fixed points are sought at the end
     seconds *= 1.3 / processes

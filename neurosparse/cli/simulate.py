@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from neurosparse.cli import options as opt
 from neurosparse.cli.network import Network
 from neurosparse.cli.progress import shown
+from neurosparse.errors import InputError
 
 _Panel = "Run of the network"
 
@@ -28,7 +30,7 @@ def command(
     transient: Annotated[float, typer.Option(
         help="First part of it, not recorded.", rich_help_panel=_Panel)] = 0.0,
     record_every: Annotated[float | None, typer.Option(
-        help="Time between records; 0.5 or the step of a map, rounded to the step.",
+        help="Time between records; 0.5 or what fits below it, or the step of a map.",
         rich_help_panel=_Panel)] = None,
     dt: Annotated[float | None, typer.Option(
         help="Step; one that is stable by default.", rich_help_panel=_Panel)] = None,
@@ -46,9 +48,8 @@ def command(
 
     check_figure(figure)
     network = Network.of(locals())
-    every = _interval(record_every, network)
-    run = {"duration": time, "transient": transient, "record_every": every, "dt": dt,
-           "method": method}
+    run: dict[str, Any] = {"duration": time, "transient": transient, "dt": dt, "method": method,
+                           "record_every": record_every}
     cost, records = _cost(network, run)
     if dry_run:
         print_plan([f"Run {network.title()} for {time:g} by {method}",
@@ -66,7 +67,7 @@ def command(
         target = folder.path / "trajectory.h5"
         with folder.timed("simulate"), simulate(
                 system, duration=time, dt=dt, method=method, transient=transient,
-                record_every=every, store=target, seed=seed, progress=see) as found:
+                record_every=run["record_every"], store=target, seed=seed, progress=see) as found:
             results = _results(found, network.size)
             results["files"] = {"trajectory": str(target)}
             if found.times.size > 1:
@@ -81,29 +82,40 @@ def command(
         raise typer.Exit(130 if results["status"] == "interrupted" else 3)
 
 
-def _interval(asked: float | None, network: Network) -> float | None:
-    if asked is not None:
-        return asked
-    return None if network.map_step is not None else 0.5
-
-
 def _cost(network: Network, run: dict[str, Any]) -> tuple[Any, int]:
-    """Estimate; and checks of what the room would refuse after the couplings are drawn."""
+    """Estimate; and checks of what the room would refuse after the couplings are drawn.
+
+    Fills in the record interval that was not asked for.
+    """
     from neurosparse.cli.cost import Cost, couplings_bytes, products_time, step_of
     from neurosparse.dynamics.clock import make_clock
-    from neurosparse.dynamics.methods import resolve
+    from neurosparse.dynamics.methods import default_step, resolve
 
     method = resolve(network.build(0, n=None if network.couplings else 2), run["method"])
-    caps = {"rk4": 0.05, "heun": 0.02, "euler": 0.01, "euler-maruyama": 0.01}
-    step = step_of(network, method, run["dt"], caps.get(method, 0.1), 0.4)
-    every = run["record_every"]
-    if run["dt"] is None and every is not None and every > 0:
-        step = every / math.ceil(every / step - 1e-9)
-    clock = make_clock(run["duration"], run["transient"], step, every)
+    longest = step_of(network, run["dt"], lambda system: default_step(system, method))
+    step = 1.0 if network.map_step is not None else run["dt"]
+    if run["record_every"] is None and network.map_step is None:
+        run["record_every"] = _interval(run, longest)
+    clock = make_clock(run["duration"], run["transient"], step, run["record_every"], longest)
     columns = 8 * network.size
     memory = couplings_bytes(network) + (16 << 20) + 12 * columns
     seconds = products_time(network, method, clock.steps + clock.records, 1)
     return Cost(seconds, memory, clock.records * (columns + 16.0)), clock.records
+
+
+def _interval(run: dict[str, Any], longest: float) -> float:
+    """0.5, or the longest record interval below it that is found to fit the times asked for."""
+    from neurosparse.dynamics.clock import make_clock
+
+    times = (run["duration"], run["transient"], run["dt"])
+    clock = make_clock(*times, None, longest)  # a duration that fits no interval is told here
+    rest = run["duration"] - run["transient"]
+    for every in (0.5, rest / math.ceil(rest / 0.5)):
+        with suppress(InputError):
+            make_clock(*times, every, longest)
+            return float(every)
+    steps, most = clock.records - 1, max(1, int(0.5 / clock.dt + 1e-9))
+    return max(k for k in range(1, most + 1) if steps % k == 0) * clock.dt
 
 
 def _results(found: Any, size: int) -> dict[str, Any]:

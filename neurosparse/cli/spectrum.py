@@ -35,7 +35,8 @@ def command(
     transient: Annotated[float | None, typer.Option(
         help="Time that the state runs alone before (100).", rich_help_panel=_Panel)] = None,
     dt: Annotated[float | None, typer.Option(
-        help="Step; a stable one up to 0.1 by default.", rich_help_panel=_Panel)] = None,
+        help="Step; by default at most half of the stable one (docs/lyapunov.md).",
+        rich_help_panel=_Panel)] = None,
     method: Annotated[str | None, typer.Option(
         help="rk4, euler; at gamma 0 also exponential-ab2, -ab3, -ab4.",
         rich_help_panel=_Panel)] = None,

@@ -84,11 +84,10 @@ class Runs:
 
     def _cost(self) -> Cost:
         network, size = self.network, self.network.size
-        from neurosparse.lyapunov.network import DEFAULT_STEP
+        from neurosparse.lyapunov.network import default_step
 
         method = "map" if network.map_step is not None else self.method
-        step = step_of(network, "rk4" if method == "rk4" else "euler", self.numerics["dt"],
-                       DEFAULT_STEP, 0.5)
+        step = step_of(network, self.numerics["dt"], lambda flow: default_step(flow, method))
         transient = self.numerics["transient"]
         before = (self.lengths[0] if transient is None else transient) / step
         steps = (self.lengths[1] + self.duration) / step

@@ -135,3 +135,16 @@ def check_size(operation: str, n: int) -> int:
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise InputError(operation, found=f"n {n!r}", expected="a whole number of neurons >= 1")
     return int(n)
+
+
+def check_seed(operation: str, seed: int) -> int:
+    """Return ``seed`` if random numbers can be drawn from it.
+
+    Raises
+    ------
+    InputError
+        It is not a whole number >= 0.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(operation, found=f"seed {seed!r}", expected="a whole number >= 0")
+    return int(seed)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from neurosparse.dynamics.drive import drive_at
 from neurosparse.dynamics.flow import Flow
+from neurosparse.dynamics.map import Map
+from neurosparse.dynamics.plasticity import HebbianFlow
 from neurosparse.errors import InputError
 
 Array = NDArray[np.float64]
@@ -22,15 +24,21 @@ Kind = Literal["fixed", "slow", "minimum E>0"]
 DENSE_LIMIT = 2048
 
 
-def at_rest(flow: Flow, time: float, operation: str) -> Flow:
+def at_rest(flow: Flow | Map | HebbianFlow, time: float, operation: str) -> Flow:
     """The gradient flow (γ = 1) of the same network with its drive held at ``time``, inside f.
 
     Raises
     ------
     InputError
-        The drive is outside f while γ ≠ 0: then E does not know it, and a zero of f is no fixed
-        point of the flow; or the gain has no second derivative.
+        Not a Flow; the drive is outside f while γ ≠ 0: then E does not know it, and a zero of f is
+        no fixed point of the flow; or the gain has no second derivative.
     """
+    if not isinstance(flow, Flow):
+        # an index counts eigenvalues of the vanilla flow, and the multipliers of a map are others
+        mend = ("Flow(J, phi=phi, drive=I, drive_inside=True) has the map's fixed points; to an "
+                "eigenvalue λ of its vanilla Jacobian belongs the map's multiplier 1 + δ λ."
+                if isinstance(flow, Map) else "Take its frozen(): the couplings held.")
+        raise InputError(operation, found=f"a {type(flow).__name__}", expected="a Flow", mend=mend)
     if flow.drive is not None and not flow.drive_inside and flow.gamma != 0.0:
         raise InputError(operation, found="a drive outside the energy with gamma not zero",
                          expected="no drive, or drive_inside=True",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,29 @@ from neurosparse.errors import InputError
 
 Array = NDArray[np.float64]
 Drive: TypeAlias = float | Array | Callable[[float], Any] | None
+
+
+@dataclass(frozen=True)
+class StepDrive:
+    """A map's input as the caller's function of the step, which is always a whole number.
+
+    Times reach it as floats where a map shares its loop with the flows.
+    """
+
+    function: Callable[[int], Any]
+
+    def __call__(self, n: float) -> Any:
+        return self.function(round(n))
+
+
+def held_step(drive: Any) -> float | None:
+    """How long an input is constant from each multiple of this time on.
+
+    None for one that may move at any time. An input says so by an attribute ``held_step``. A method
+    that carries the state over one step must then read it at the step's begin alone: at the end the
+    next value is there already.
+    """
+    return getattr(drive, "held_step", None)
 
 
 def check_drive(drive: Any, size: int, operation: str) -> Drive:

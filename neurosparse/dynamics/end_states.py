@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.dynamics.clock import check_time
+from neurosparse.dynamics.couplings import check_seed
 from neurosparse.dynamics.critical import DENSE_LIMIT, Kind, at_rest, descend, vanilla_spectrum
 from neurosparse.dynamics.fixed_points import unstable_directions
 from neurosparse.dynamics.flow import Flow
@@ -90,7 +92,7 @@ def end_states(
     starts
         Number of starts, N(0, 1) from the seed.
     duration
-        Of each run.
+        Of each run; with ``dt`` given, the nearest whole number of looks at whole steps.
     x0
         Starts [S, N] of one's own instead.
     method, dt
@@ -117,9 +119,12 @@ def end_states(
     DivergenceError
         A run left the finite range.
     """
-    rest = at_rest(flow, duration, "end_states")
+    duration = check_time("end_states", "duration", duration)
+    seed = check_seed("end_states", seed)
     if not isinstance(looks, int) or looks < 1:
         raise InputError("end_states", found=f"looks {looks!r}", expected="a whole number >= 1")
+    duration, every = _times(duration, looks, dt)
+    rest = at_rest(flow, duration, "end_states")
     if x0 is None:
         if not isinstance(starts, (int, np.integer)) or starts < 1:
             raise InputError("end_states", found=f"starts {starts!r}",
@@ -127,7 +132,6 @@ def end_states(
         begin: Array = np.random.default_rng([seed, 104]).standard_normal((int(starts), flow.size))
     else:
         begin = np.atleast_2d(np.asarray(x0, dtype=np.float64))
-    every = duration / looks if dt is None else max(1, round(duration / looks / dt)) * dt
     run = simulate(flow, begin.T, duration=duration, dt=dt, method=method, record_every=every,
                    seed=seed, on_divergence="raise", progress=progress)
     final = np.ascontiguousarray(run.final.T)
@@ -146,3 +150,12 @@ def end_states(
         point_energies=np.asarray(rest.energy(points.T)), kinds=tuple(kinds),
         distances=np.sqrt(np.mean((final - points) ** 2, axis=1)),
         index=unstable_directions(values), instability=np.asarray(worst))
+
+
+def _times(duration: float, looks: int, dt: float | None) -> tuple[float, float]:
+    """Length of the runs, and time from one look to the next: both as steps of ``dt`` allow."""
+    every = duration / looks
+    if dt is None:
+        return duration, every
+    every = max(1, round(every / check_time("end_states", "dt", dt))) * dt
+    return max(1, round(duration / every)) * every, every

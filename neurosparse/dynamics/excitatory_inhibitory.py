@@ -8,7 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from neurosparse.dynamics.couplings import Couplings, Storage, check_number, check_size, store
+from neurosparse.dynamics.couplings import (
+    Couplings,
+    Storage,
+    check_number,
+    check_seed,
+    check_size,
+    store,
+)
 from neurosparse.dynamics.masks import bernoulli_positions
 from neurosparse.errors import InputError
 
@@ -77,7 +84,7 @@ def ei_couplings(
     if zero_row_sums and dale == "strict":
         raise InputError(operation, found="zero_row_sums with dale 'strict'",
                          expected="one of the two", mend="Subtracting row means flips signs.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(operation, seed))
     count = round(excitatory * n)
     inhibitory = np.arange(n) >= count
     mean, std = np.where(inhibitory, mean_i, mean_e), np.where(inhibitory, std_i, std_e)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosparse.dynamics.couplings import check_number
+from neurosparse.dynamics.couplings import check_number, check_seed
 from neurosparse.dynamics.critical import (
     DENSE_LIMIT,
     Kind,
@@ -123,11 +123,13 @@ def find_fixed_points(
     Raises
     ------
     InputError
-        States of another shape, a number out of its range, or a drive outside the energy.
+        Not a Flow, states of another shape, a number out of its range, or a drive outside the
+        energy.
     """
     operation = "find_fixed_points"
     check_number(operation, "tolerance", tolerance, 1e-14, 1.0)
     check_number(operation, "scale", scale, 0.0, np.inf)
+    seed = check_seed(operation, seed)
     rest = at_rest(flow, time, operation)
     begin = _starts(rest.size, starts, from_states, scale, seed)
     found: list[tuple[Array, Kind]] = []

@@ -14,7 +14,7 @@ from neurosparse.dynamics.drive import check_drive, drive_at
 from neurosparse.dynamics.gains import Gain, gain
 from neurosparse.dynamics.linearisation import Linearisation
 from neurosparse.dynamics.map import Map
-from neurosparse.dynamics.stability import fastest_rate, stable_interval
+from neurosparse.dynamics.stability import extent, fastest_rate, longest_step
 from neurosparse.errors import InputError
 
 __all__ = ["Flow", "Linearisation", "Map"]
@@ -141,17 +141,21 @@ class Flow:
     def stable_step(self, method: str = "rk4") -> float:
         """Longest step that a fixed-step ``method`` can take without growing a decaying mode.
 
-        The fastest rate is bounded by σ_max(1 - J) σ_max(1 - γ J) at the gain's steepest slope; at
-        γ = 1 it is λ₊, g²(√(1 + 8/g²) + 3)³ / 8(√(1 + 8/g²) + 1) for large Gaussian networks
-        (papers.md 1(f)3). The step is 2 of its inverse for Euler and 2.785 for RK4. Far from rest
-        φ'' adds to the rate: half of this step is safe there.
+        Two modes bound it. The fastest, taken as real: its rate is at most σ_max(1 - J)
+        σ_max(1 - γ J) at the gain's steepest slope (γ = 1: λ₊, g²(√(1 + 8/g²) + 3)³ /
+        8(√(1 + 8/g²) + 1) for large Gaussian networks, papers.md 1(f)3), and a step 2 of its
+        inverse for Euler and 2.785 for RK4. And one that decays with the leak, at rate 1, and turns
+        as fast as any eigenvalue there, ω (estimated): Euler damps it up to 2 / (1 + ω²).
+        Modes at the edge of growing are grown a little by every step of Euler. Far from rest φ''
+        adds to the rate: half of this step is safe there.
 
         Returns
         -------
         float
             Time; infinite for methods that choose their own step.
         """
-        return stable_interval(method) / self._rate
+        turning = -1.0 + 1j * self.extent[1]
+        return min(longest_step(method, -self.rate), longest_step(method, turning))
 
     @cached_property
     def _gram(self) -> Array:
@@ -159,8 +163,14 @@ class Flow:
         return np.asarray(matrix.T @ matrix)
 
     @cached_property
-    def _rate(self) -> float:
+    def rate(self) -> float:
+        """Bound of the fastest rate |λ| (1/time), see ``stable_step``."""
         return fastest_rate(self.J, self.gamma, self.phi)
+
+    @cached_property
+    def extent(self) -> tuple[float, float]:
+        """Fastest decay and fastest turn (1/time) of eigenvalues there, estimated."""
+        return extent(self.J, self.gamma, self.phi)
 
     def __repr__(self) -> str:
         return (f"Flow(N={self.size}, gamma={self.gamma:g}, phi={self.phi.name!r}"

@@ -233,6 +233,23 @@ def _over_array(function: Any) -> Function:
     return apply
 
 
+def _check_derivative(function: Function, derivative: Array, grid: Array, order: int) -> None:
+    """Compare what is given for the derivative of ``order`` with differences of the one before."""
+    step = 1e-5
+    central = np.asarray(function(grid + step) - function(grid - step)) / (2 * step)
+    gap = np.abs(central - derivative)
+    # a kink or three on the grid are allowed, a derivative of something else is not, nor a NaN
+    # where the function has a derivative
+    wrong = ~(gap <= 1e-3 * (1.0 + np.abs(derivative))) & np.isfinite(central)
+    if wrong.sum() <= 3:
+        return
+    worst, marks = int(np.argmax(np.where(wrong, gap, 0.0))), "'" * order
+    raise InputError(
+        "gain", found=f"φ{marks}({grid[worst]:.3g}) = {derivative[worst]:.6g} where differences of "
+        f"φ{marks[1:]} give {central[worst]:.6g}",
+        expected=f"the derivative of the {('first', 'second')[order - 1]} function")
+
+
 def _own(functions: tuple[Any, ...]) -> Gain:
     if not 2 <= len(functions) <= 3 or not all(callable(f) for f in functions):
         raise InputError("gain", found=f"{len(functions)} function(s) in {functions!r}",
@@ -240,22 +257,15 @@ def _own(functions: tuple[Any, ...]) -> Gain:
                          mend="Give the derivative beside the function.")
     arrays = [_over_array(f) if hasattr(f, "py_func") else f for f in functions]
     grid = np.linspace(-1.7, 1.3, 31)
-    value, slope = (np.asarray(f(grid), dtype=np.float64) for f in arrays[:2])
-    if value.shape != grid.shape or slope.shape != grid.shape:
-        raise InputError("gain", found=f"shapes {value.shape} and {slope.shape}",
+    values = [np.asarray(f(grid), dtype=np.float64) for f in arrays]
+    if any(value.shape != grid.shape for value in values):
+        raise InputError("gain", found="shapes " + " and ".join(str(v.shape) for v in values),
                          expected=f"functions that keep the shape {grid.shape}")
-    step = 1e-5
-    central = (arrays[0](grid + step) - arrays[0](grid - step)) / (2 * step)
-    # one kink on the grid is allowed, a derivative of something else is not
-    wrong = np.abs(central - slope) > 1e-3 * (1.0 + np.abs(slope))
-    if wrong.sum() > 3:
-        worst = int(np.argmax(np.abs(central - slope)))
-        raise InputError(
-            "gain", found=f"φ'({grid[worst]:.3g}) = {slope[worst]:.6g} where differences of φ give "
-            f"{central[worst]:.6g}", expected="the derivative of the first function")
+    for order, derivative in enumerate(values[1:], start=1):
+        _check_derivative(arrays[order - 1], derivative, grid, order)
     name = getattr(functions[0], "__name__", "own")
     return Gain(name, arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None,
-                steepest=float(np.abs(slope).max()), plain=tuple(functions))
+                steepest=float(np.abs(values[1]).max()), plain=tuple(functions))
 
 
 def gain(phi: str | Gain | tuple[Any, ...]) -> Gain:
@@ -275,7 +285,7 @@ def gain(phi: str | Gain | tuple[Any, ...]) -> Gain:
     Raises
     ------
     InputError
-        An unknown name, a gain without derivative, or a derivative of another function.
+        An unknown name, a gain without derivative, or a derivative φ' or φ'' of another function.
     """
     if isinstance(phi, Gain):
         return phi

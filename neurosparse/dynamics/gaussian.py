@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from neurosparse.dynamics.couplings import Couplings, Storage, check_number, check_size, store
+from neurosparse.dynamics.couplings import (
+    Couplings,
+    Storage,
+    check_number,
+    check_seed,
+    check_size,
+    store,
+)
 from neurosparse.dynamics.masks import bernoulli_positions, pair_of
 
 Array = NDArray[np.float64]
@@ -64,7 +71,7 @@ def gaussian_couplings(
     gain = check_number(operation, "gain", gain, 0.0, math.inf)
     eta = check_number(operation, "symmetry", symmetry, -1.0, 1.0)
     sparsity = check_number(operation, "sparsity", sparsity, 0.0, 1.0, open_high=True)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(operation, seed))
     scale = gain / math.sqrt(n * (1.0 - sparsity) if rescale else n)
     matrix: Any
     if sparsity == 0.0:

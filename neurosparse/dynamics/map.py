@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.dynamics.couplings import Couplings, check_couplings, check_number, dense
-from neurosparse.dynamics.drive import check_drive, drive_at
+from neurosparse.dynamics.drive import StepDrive, check_drive, drive_at
 from neurosparse.dynamics.gains import Gain, gain
 from neurosparse.dynamics.linearisation import MapLinearisation
 from neurosparse.errors import InputError
@@ -33,7 +33,8 @@ class Map:
     phi
         Gain, see :func:`neurosparse.dynamics.gain`.
     drive
-        None, numbers [N], or a function of the step n.
+        None, numbers [N], or a function of the step n = 0, 1, ..., an ``int``; energies are
+        recorded up to n = duration, one more than the run itself asks for.
 
     Raises
     ------
@@ -48,7 +49,7 @@ class Map:
         if self.delta == 0.0:
             raise InputError("Map", found="delta 0", expected="a step in (0, 1]")
         self.phi = gain(phi)
-        self.drive = check_drive(drive, self.size, "Map")
+        self.drive = check_drive(StepDrive(drive) if callable(drive) else drive, self.size, "Map")
 
     @property
     def size(self) -> int:

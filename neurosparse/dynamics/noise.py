@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.dynamics.drive import held_step
 from neurosparse.dynamics.fixed_step import Step
 
 Array = NDArray[np.float64]
@@ -30,14 +31,16 @@ def euler_maruyama(flow: Any, dt: float, rng: np.random.Generator) -> Step:
 def heun(flow: Any, dt: float, rng: np.random.Generator) -> Step:
     """Stochastic Heun: strong order 1, weak order 2 for additive noise (Platen's scheme).
 
-    The predictor carries the same noise as the corrector, which is what gives the order.
+    The predictor carries the same noise as the corrector, which is what gives the order. A held
+    input is read at the step's begin by both.
     """
     size = math.sqrt(2.0 * flow.temperature * dt)
+    end = dt if held_step(flow.drive) is None else 0.0
 
     def step(x: Array, t: float) -> Array:
         kick = size * rng.standard_normal(x.shape) if size else 0.0
         first: Array = flow.drift(x, t)
-        second: Array = flow.drift(x + dt * first + kick, t + dt)
+        second: Array = flow.drift(x + dt * first + kick, t + end)
         second += first
         second *= 0.5 * dt
         second += x

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosparse.dynamics.clock import Clock, make_clock
-from neurosparse.dynamics.couplings import check_number
+from neurosparse.dynamics.clock import Clock, check_time, make_clock
+from neurosparse.dynamics.couplings import check_number, check_seed
 from neurosparse.dynamics.fixed_step import run_fixed
 from neurosparse.dynamics.flow import Flow
 from neurosparse.dynamics.map import Map
@@ -57,18 +57,20 @@ def simulate(
     x0
         State [N], or [N, S] for S runs at once; N(0, 1) from the seed if None.
     duration
-        Time of the whole run, transient included; steps for a map.
+        Time of the whole run, transient included; steps for a map. What follows the transient is
+        a whole number of record intervals.
     dt
-        Step. None: stable with a margin, at most 0.05 (RK4), 0.02 (Heun), 0.01 (Euler). For
-        adaptive and stiff methods the interval between records (0.1), not the step.
+        Step. None: stable with a margin, at most 0.05 (RK4), 0.02 (Heun), 0.01 (Euler), and such
+        that the other times are whole numbers of it. For adaptive and stiff methods the interval
+        between records (at most 0.1), not the step.
     method
         ``"rk4"``, ``"euler"``, ``"adaptive"`` (DOP853), ``"rk45"``, ``"stiff"`` (LSODA),
         ``"bdf"``, ``"radau"``; with noise ``"heun"`` and ``"euler-maruyama"``, which ``"rk4"``
         and ``"euler"`` then stand for.
     transient
-        First part of the run, which is not recorded.
+        First part of the run, which is not recorded; a whole number of steps.
     record_every
-        Time between records, a multiple of dt; every step if None.
+        Time between records, a multiple of dt; every step if None. Steps for a map.
     store
         HDF5 file to stream the states to; the result then reads from it. Needed where they do not
         fit in memory.
@@ -92,8 +94,8 @@ def simulate(
     Raises
     ------
     InputError
-        A value out of its range, a method that cannot serve the system, states too many for
-        memory.
+        A value out of its range, times that do not fit each other, a method that cannot serve the
+        system, states too many for memory.
     DivergenceError
         Only if asked for.
     StorageError
@@ -105,6 +107,7 @@ def simulate(
         dt is beyond the stable range of a fixed-step method.
     """
     method = resolve(flow, method)
+    seed = check_seed("simulate", seed)
     start = _start(flow, x0, seed)
     check_number("simulate", "tolerance", tolerance, 0.0, 1.0)
     check_number("simulate", "limit", limit, 0.0, math.inf)
@@ -200,7 +203,11 @@ def _start(flow: Any, x0: Any, seed: int) -> Array:
     if x0 is None:
         drawn: Array = np.random.default_rng([seed, _START]).standard_normal(flow.size)
         return drawn
-    start = np.array(x0, dtype=np.float64)
+    try:
+        start = np.array(x0, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError("simulate", found=f"x0 {x0!r:.60}",
+                         expected=f"numbers [{flow.size}] or [{flow.size}, S]") from error
     if start.ndim not in (1, 2) or start.shape[0] != flow.size or start.size == 0:
         raise InputError("simulate", found=f"x0 of shape {list(start.shape)}",
                          expected=f"[{flow.size}] or [{flow.size}, S]")
@@ -219,15 +226,14 @@ def _clock(flow: Any, duration: float, transient: float, dt: float | None,
         if dt not in (None, 1):
             raise InputError("simulate", found=f"dt {dt!r} for a map", expected="None",
                              mend="The step of a map is its delta.")
-        for name, value in (("duration", duration), ("transient", transient)):
-            if value != math.floor(value):
+        for name, value in (("duration", duration), ("transient", transient),
+                            ("record_every", 1 if record_every is None else record_every)):
+            if not check_time("simulate", name, value, zero=name == "transient").is_integer():
                 raise InputError("simulate", found=f"{name} {value!r} for a map",
                                  expected="a whole number of steps")
-    step = default_step(flow, method) if dt is None else dt
-    if dt is None and record_every is not None and record_every > 0:
-        # a chosen step is fitted to the records, not the other way round
-        step = record_every / math.ceil(record_every / step - 1e-9)
-    return make_clock(duration, transient, step, record_every)
+        return make_clock(duration, transient, 1.0, record_every)
+    longest = default_step(flow, method) if dt is None else math.inf
+    return make_clock(duration, transient, dt, record_every, longest)
 
 
 def _settings(flow: Any, clock: Clock, method: str, seed: int, tolerance: float) -> dict[str, Any]:

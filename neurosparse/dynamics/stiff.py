@@ -37,8 +37,4 @@ def run_stiff(flow: Any, x: Array, clock: Clock, limit: float, solver: str,
                          mend="The method factors the Jacobian; use 'adaptive' or 'rk4'.")
     # seen before the solver hides it
     flow.linearise(x)
-
-    def jacobian(t: float, y: Array) -> Array:
-        return np.asarray(flow.jacobian(y, t))
-
-    return run_scipy(flow, x, clock, limit, solver, tolerance, jac=jacobian)
+    return run_scipy(flow, x, clock, limit, solver, tolerance, jacobian=True)

@@ -12,6 +12,7 @@ are multiplied by R⁻¹ too: they belong to the same vectors.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,37 @@ def exponential_weights(order: int, h: float, *, newest: int = 0) -> Array:
         lagrange = np.prod((theta[:, None] - others) / (at[j] - others), axis=1)
         found[j] = decay @ lagrange
     return found
+
+
+def longest_step(order: int, decay: float, turn: float) -> float:
+    """Longest h up to which a method of this order damps what decays.
+
+    Two modes of x' = -x + μ x bound it: μ = 1 - decay, the fastest, and μ = i turn.
+
+    Parameters
+    ----------
+    decay, turn
+        ``Flow.extent`` (1/time).
+    """
+    return min(_longest(order, mu) for mu in (1.0 - decay, 1j * turn))
+
+
+def _longest(order: int, mu: complex) -> float:
+    """The first h at which some power of the step grows, by bisection after a coarse look."""
+    def grows(h: float) -> bool:
+        weights = exponential_weights(order, h)
+        powers = [1.0, -np.exp(-h) - h * mu * weights[0], *(-h * mu * weights[1:])]
+        return bool(abs(np.roots(powers)).max() > 1.0)
+
+    tried = np.geomspace(1e-3, 1e3, 121) / (1.0 + abs(mu))
+    after = next((at for at, h in enumerate(tried) if grows(h)), None)
+    if after is None:
+        return math.inf
+    low, high = (0.0, tried[0]) if after == 0 else (tried[after - 1], tried[after])
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if grows(middle) else (middle, high)
+    return float(low)
 
 
 class MultistepPropagator(NetworkPropagator):

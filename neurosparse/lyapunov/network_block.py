@@ -22,6 +22,9 @@ from neurosparse.lyapunov.tangent_product import Product
 Array = NDArray[np.float64]
 Frame = NDArray[Any]
 
+#: Tag of the stream that the initial state is drawn from. Not zero: entropy is padded with zeros,
+#: and couplings are drawn from ``seed`` alone.
+START = 0x57A
 #: Up to this many columns go together: BLAS would pack J again for every few.
 UNDIVIDED = 96
 
@@ -50,13 +53,14 @@ class NetworkPropagator(Propagator):
     def __init__(self, system: Flow | Map, dt: float, seed: int, x0: Array | None,
                  dtype: str) -> None:
         self.system = system
+        self._is_map = isinstance(system, Map)
         self.size = system.size
         self.unit = dt
         self.kind = np.dtype(dtype)
         self.product = Product(system.J, self.kind)
         self.temperature = float(getattr(system, "temperature", 0.0))
         self._noise = np.random.default_rng([seed, 0x7E])
-        self.x = (np.random.default_rng([seed, 0]).standard_normal(self.size) if x0 is None
+        self.x = (np.random.default_rng([seed, START]).standard_normal(self.size) if x0 is None
                   else np.array(x0, dtype=np.float64))
         self._block: Frame = np.empty((self.size, 1), self.kind, order="F")
         self._block[:, 0] = self.x
@@ -113,12 +117,17 @@ class NetworkPropagator(Propagator):
         return self._block
 
     def _one(self, block: Frame, full: bool) -> None:
+        # Half of the noise before and half after: the state's law is then off by the step squared.
+        self._kick(block)
         self._step(block, full)
         self._fresh = False
-        if self.temperature:
-            kick = np.sqrt(2.0 * self.temperature * self.unit)
-            block[:, 0] += kick * self._noise.standard_normal(self.size)
+        self._kick(block)
         self.time += self.unit
+
+    def _kick(self, block: Frame) -> None:
+        if self.temperature:
+            share = np.sqrt(self.temperature * self.unit)
+            block[:, 0] += share * self._noise.standard_normal(self.size)
 
     def volume(self) -> float | None:
         """Integral of the trace while the frame was full; the map's own file gives log |det|."""
@@ -164,7 +173,7 @@ class NetworkPropagator(Propagator):
         return [slice(at, min(at + width, columns)) for at in range(0, columns, width)]
 
     def _drive(self, t: float) -> Any:
-        return drive_at(self.system.drive, t, self.x)
+        return drive_at(self.system.drive, round(t) if self._is_map else t, self.x)
 
     def _trace(self, slope: Array, shift: Array | None) -> float:
         """Trace of the flow's Jacobian: -N + Σ J_ii d_i - γ (Σ_i |J_.i|² d_i² - J_ii d_i) - Σ c."""

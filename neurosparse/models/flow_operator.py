@@ -15,6 +15,7 @@ from torch import Tensor
 
 from neurosparse.dynamics import Flow
 from neurosparse.errors import InputError
+from neurosparse.lyapunov.network_block import START
 from neurosparse.lyapunov.orthogonalise import CONDITION_GUARD, log_diagonal
 from neurosparse.lyapunov.propagator import Propagator, State
 
@@ -76,7 +77,7 @@ class DeviceFlowPropagator(Propagator):
         self.device = torch.device(device)
         self._gain = _GAINS[flow.phi.name]
         self._couplings = self._put(np.asarray(flow.J, np.float64))
-        start = (np.random.default_rng([seed, 0]).standard_normal(self.size) if x0 is None
+        start = (np.random.default_rng([seed, START]).standard_normal(self.size) if x0 is None
                  else np.asarray(x0, np.float64))
         self._x = self._put(start[:, None])
         self._k = 0

@@ -54,9 +54,10 @@ def resolve(name: str | Path) -> ModelSource:
     Parameters
     ----------
     name
-        An alias (``"smollm2"``, ``"gemma3-270m"``) unless a model of that name lies here, a folder
-        with ``config.json`` and safetensors files, a ``.gguf`` file, or a hub id ``"owner/model"``
-        (downloaded if it is not in the local cache: safetensors, configuration and tokenizer only).
+        An alias (``"smollm2"``, ``"gemma3-270m"``, ``"qwen2.5-coder-1.5b"``) unless a model of that
+        name lies here, a folder with ``config.json`` and safetensors files, a ``.gguf`` file, or a
+        hub id ``"owner/model"`` (downloaded if it is not in the local cache: safetensors,
+        configuration and tokenizer only).
 
     Raises
     ------

@@ -29,7 +29,7 @@ from neurosparse.pipeline.evaluate import evaluate_alone, write_windows
 from neurosparse.pipeline.export import export_dense
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack import pack_model
-from neurosparse.pipeline.plan import wants_streaming
+from neurosparse.pipeline.plan import draws_curves, wants_streaming
 from neurosparse.pipeline.results import assemble
 from neurosparse.pipeline.search_step import search_step
 from neurosparse.pipeline.texts import Texts, gather
@@ -171,8 +171,11 @@ class _Job:
                 needed = [] if options.search_step else evidence_of(
                     options.rule, options.sparsity, options.rule_options,
                     folder=work.path("propagation"), products=options.products)
+                targets = find_targets(loaded.model, exclude=options.exclude)
+                drawn = draws_curves(targets, texts.calibration.numel())
                 found = profile(
-                    loaded.model, texts.calibration, evidence=["curves", *needed],
+                    loaded.model, texts.calibration,
+                    evidence=[*(["curves"] if drawn else []), *needed],
                     method=options.method,
                     exclude=options.exclude, calibration=texts.identity["calibration"],
                     batch_size=options.batch_size, store=options.hidden,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,21 @@ import torch
 from neurosparse.budgets import step_bounds
 from neurosparse.measure import profile_cost
 from neurosparse.measure.rule_evidence import evidence_of
-from neurosparse.models import fast_on, find_blocks, find_targets, load_empty, resolve
+from neurosparse.models import (
+    Target,
+    fast_on,
+    find_blocks,
+    find_targets,
+    load_empty,
+    resolve,
+)
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack import rest_bytes
 from neurosparse.sparse import packed_bytes
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
+# What the curves of a report may take: forward passes, or operations (a minute or two).
+_CURVES, _LITTLE = 2.0, 1e13
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,7 @@ def plan(options: CompressOptions) -> Plan:
     tokens = options.windows * options.window_length
     forward = 2 * inside * tokens / calibrating
     reports = 2 * total * options.report_windows * options.window_length / speed
-    gram = 2 * tokens * sum(t.shape[1] ** 2 for t in targets) / speed
-    curves = 9 * 2 * sum(t.size * t.shape[1] for t in targets) / speed
+    curves = curves_operations(targets, tokens) / speed if draws_curves(targets, tokens) else 0.0
     trials, beyond = 0, 0.0
     if options.search_step:
         trials = int(step_bounds(len(blocks), options.sparsity)[1] / 0.002) + 1
@@ -83,7 +92,7 @@ def plan(options: CompressOptions) -> Plan:
         needed = evidence_of(options.rule, options.sparsity, options.rule_options)
         beyond = sum(profile_cost(model, needed, windows=options.windows).extra.values())
     seconds = {
-        "load": 5 + 2 * total / 1e8, "profile": (1 + beyond) * forward + gram + curves,
+        "load": 5 + 2 * total / 1e8, "profile": (1 + beyond) * forward + curves,
         "search": trials * (2.4 * forward + reports * options.selection_windows
                             / options.report_windows),
         "prune": 2.2 * forward + pruned * 1e-7, "pack": pruned * 5e-8,
@@ -108,6 +117,22 @@ def plan(options: CompressOptions) -> Plan:
         disk_bytes=kept + rest + dense + work,
         streamed=stream,
     )
+
+
+def curves_operations(targets: Sequence[Target], tokens: int) -> float:
+    """What the local error curves of a report take: Gram matrices, and a product a level."""
+    gram = 2.0 * tokens * sum(t.shape[1] ** 2 for t in targets)
+    return gram + 9 * 2.0 * sum(t.size * t.shape[1] for t in targets)
+
+
+def draws_curves(targets: Sequence[Target], tokens: int) -> bool:
+    """Whether a run measures them for its report, though its rule needs none.
+
+    They grow with the third power of the width: on small models a quarter of a profile, on one of
+    1.5B parameters more than half of it.
+    """
+    forward = 2.0 * tokens * sum(t.size for t in targets)
+    return curves_operations(targets, tokens) <= max(_CURVES * forward, _LITTLE)
 
 
 def faster(dtype: str, device: str, products: str) -> float:

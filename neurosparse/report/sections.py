@@ -124,6 +124,9 @@ def curves_section(evidence: Evidence) -> Markup:
     profile = evidence.profile
     why = _without(profile, "curves", "local error curves")
     if profile is None or why:
+        if profile is not None:
+            why += (" (a run measures them where they take two forward passes at most; "
+                    "neurosparse profile, always)")
         return section("curves", title, _left_out("The figure", why))
     budget = next((one for one in evidence.budgets if one.kind == "sparsity"), None)
     try:

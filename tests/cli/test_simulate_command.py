@@ -42,6 +42,23 @@ def test_every_kind_of_network_runs(arguments: list[object], tmp_path: Path) -> 
     assert files(tmp_path) == ["run.json", "trajectory.h5"]
 
 
+@pytest.mark.parametrize(("arguments", "times"), [
+    (["--duration", 6.3], (0.0, 6.3)), (["--duration", 7.3, "--transient", 1], (1.0, 7.3)),
+    (["--duration", 6.3, "--dt", 0.03], (0.0, 6.3)), (["--duration", 0.2], (0.0, 0.2)),
+    (["--duration", 7, "--map", 1], (0.0, 7.0)),
+])
+def test_the_default_interval_fits_every_duration(arguments: list[object],
+                                                  times: tuple[float, float],
+                                                  tmp_path: Path) -> None:
+    done = run("simulate", "--n", 10, *arguments, "--out", tmp_path, "--figure", "none", "--json")
+    assert done.code == 0, done.err
+    with dynamics.Trajectory.load(tmp_path / "trajectory.h5") as kept:
+        found = np.array(kept.times)
+    np.testing.assert_allclose(found[[0, -1]], times, rtol=1e-9)
+    assert np.diff(found).max() <= (1.0 if "--map" in arguments else 0.5) + 1e-9
+    assert found.size == done.json["records"]
+
+
 def test_divergence_is_exit_code_3(tmp_path: Path) -> None:
     done = run("simulate", "--n", 10, "--gain", 30, "--phi", "linear", "--duration", 200, "--out",
                tmp_path)
@@ -77,6 +94,9 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     (["--method", "stiff", "--temperature", 1], ["stiff", "heun"]),
     (["--map", 1, "--temperature", 1], ["--temperature 1 with --map"]),
     (["--map", 1, "--duration", 2.5], ["duration 2.5"]),
+    (["--map", 1, "--record-every", 2.5], ["record_every 2.5"]),
+    (["--duration", 10, "--record-every", 20], ["Take duration 20"]),
+    (["--duration", 1, "--dt", 0.3], ["duration 0.9 or 1.2"]),
     (["--n", -3], ["n -3"]),
     (["--n", 2_000_000], ["GB"]),
     (["--gamma", "inf"], ["gamma inf"]),

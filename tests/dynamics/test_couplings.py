@@ -220,7 +220,7 @@ def test_bad_matrices(J: object, says: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"n": 0}, {"n": 2.5}, {"gain": -1.0}, {"gain": math.nan}, {"symmetry": 1.5},
-     {"sparsity": 1.0}, {"storage": "ram"}])
+     {"sparsity": 1.0}, {"storage": "ram"}, {"seed": -1}, {"seed": 2.0}, {"seed": True}])
 def test_bad_gaussian_options(options: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         gaussian_couplings(**{"n": 5, "gain": 1.0, **options})  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ def test_bad_gaussian_options(options: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"density": 0.0}, "density"), ({"mean_i": 0.2}, "mean_i"), ({"std_e": -1}, "std_e"),
-     ({"excitatory": 1.2}, "excitatory"), ({"dale": "loose"}, "dale"),
+     ({"excitatory": 1.2}, "excitatory"), ({"dale": "loose"}, "dale"), ({"seed": -1}, "seed -1"),
      ({"dale": "strict", "zero_row_sums": True}, "zero_row_sums")])
 def test_bad_ei_options(options: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):

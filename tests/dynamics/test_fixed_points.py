@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
-from neurosparse.dynamics import Flow, end_states, find_fixed_points, gaussian_couplings, simulate
+from neurosparse.dynamics import (
+    Flow,
+    HebbianFlow,
+    Map,
+    end_states,
+    find_fixed_points,
+    gaussian_couplings,
+    simulate,
+)
 from neurosparse.errors import InputError
 
 J = gaussian_couplings(60, 2.0, seed=2)
@@ -111,7 +122,47 @@ def test_end_states_repeat_and_take_own_starts() -> None:
     assert np.isnan(a.instability).all()
 
 
+@pytest.mark.parametrize(("duration", "looks", "dt"), [(2.0, 3, 0.13), (0.05, 1, 0.1),
+                                                       (2.0, 4, 0.05)])
+def test_end_states_look_at_whole_steps(duration: float, looks: int, dt: float) -> None:
+    ends = end_states(Flow(J, 1.0), starts=1, duration=duration, looks=looks, dt=dt, spectra=False)
+    apart = np.diff(ends.times)
+    np.testing.assert_allclose(apart, apart[0], rtol=1e-9)
+    assert apart[0] / dt == pytest.approx(round(apart[0] / dt), rel=1e-9)
+    assert abs(ends.times[-1] - duration) <= apart[0] / 2 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("find", [find_fixed_points, end_states])
+def test_maps_and_plastic_networks_are_refused(find: Callable[..., Any]) -> None:
+    with pytest.raises(InputError, match=r"a HebbianFlow.*frozen"):
+        find(HebbianFlow(J, 1.0))
+    with pytest.raises(InputError, match=r"a Map.*multiplier 1 \+ δ λ"):
+        find(Map([[-3.0]]))
+
+
+@pytest.mark.parametrize("delta", [0.3, 1.0])
+def test_multipliers_of_a_map_from_the_flow(delta: float) -> None:
+    """What the refusal says: a flow with the drive inside has the map's points and multipliers."""
+    own, drive = gaussian_couplings(12, 0.9, seed=2), np.linspace(-1.0, 1.0, 12)
+    points = find_fixed_points(Flow(own, drive=drive, drive_inside=True), starts=3).only("fixed")
+    assert len(points) >= 1
+    system = Map(own, delta, drive=drive)
+    for x, spectrum in zip(points.states, points.spectra, strict=True):
+        np.testing.assert_allclose(system.step(x), x, atol=1e-8)
+        multipliers = np.linalg.eigvals(system.linearise(x).matmat(np.eye(12)))
+        apart = np.abs(1 + delta * spectrum[:, None] - multipliers)
+        assert max(apart.min(axis=0).max(), apart.min(axis=1).max()) < 1e-8
+
+
 def test_refused() -> None:
+    with pytest.raises(InputError, match="seed -1"):
+        find_fixed_points(Flow(J), seed=-1)
+    with pytest.raises(InputError, match="seed -1"):
+        end_states(Flow(J), seed=-1)
+    with pytest.raises(InputError, match="duration"):
+        end_states(Flow(J), duration=0.0)
+    with pytest.raises(InputError, match="dt"):
+        end_states(Flow(J), dt=0.0)
     with pytest.raises(InputError, match="outside the energy"):
         find_fixed_points(Flow(J, 1.0, drive=0.2))
     with pytest.raises(InputError, match="from_states"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from typing import Any
 
 import numba
 import numpy as np
@@ -105,6 +106,30 @@ def test_own_numpy_functions() -> None:
     own = gain((np.sin, np.cos, lambda x: -np.sin(x)))
     assert own.slope_at_zero == 1.0
     assert own.scalars[0](0.3) == pytest.approx(math.sin(0.3))
+
+
+@pytest.mark.parametrize("curvature", [
+    lambda x: 5 * np.ones_like(x),
+    lambda x: 2 * np.tanh(x) / np.cosh(x) ** 2,  # the sign
+    lambda x: 1 / np.cosh(x) ** 2,  # φ' once more
+    lambda x: np.nan * x,
+])
+def test_a_second_derivative_of_something_else_is_refused(curvature: Any) -> None:
+    with pytest.raises(InputError, match="second function"):
+        gain((np.tanh, lambda x: 1 / np.cosh(x) ** 2, curvature))
+
+
+def test_a_second_derivative_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="shape"):
+        gain((np.tanh, lambda x: 1 / np.cosh(x) ** 2, np.sum))
+
+
+@pytest.mark.parametrize("phi", ALL, ids=IDS)
+def test_the_derivatives_of_the_built_in_gains_pass_as_ones_own(phi: Gain) -> None:
+    # with kinks, too: in arrays and, compiled, in scalars
+    own = gain((phi.value, phi.slope, phi.curvature))
+    assert own.curvature is phi.curvature
+    assert gain(tuple(phi.scalars)).curvature is not None
 
 
 @pytest.mark.parametrize(

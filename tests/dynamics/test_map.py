@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neurosparse.dynamics import Flow, Map, gaussian_couplings, low_rank_couplings, simulate
+from neurosparse.dynamics.tasks import memory_curve
 from neurosparse.errors import InputError
 
 N = 20
@@ -43,6 +44,41 @@ def test_columns_drive_and_low_rank() -> None:
     np.testing.assert_allclose(system.step(X, 2)[:, 1], system.step(X[:, 1], 2))
     np.testing.assert_allclose(system.step(X[:, 0], 3) - system.step(X[:, 0], 1), 2.0)
     assert system.energy(X, 2)[2] == pytest.approx(system.energy(X[:, 2], 2))
+
+
+def test_times_of_a_map_are_whole_steps() -> None:
+    system, x = Map(gaussian_couplings(N, 1.5)), np.ones(N)
+    whole = simulate(system, x, duration=10)
+    run = simulate(system, x, duration=10, record_every=5)
+    np.testing.assert_array_equal(run.times, [0, 5, 10])
+    np.testing.assert_array_equal(run.states, whole.states[::5])
+    assert run.settings["dt"] == 1.0
+    with pytest.raises(InputError, match=r"record_every 2\.5 .*whole number of steps"):
+        simulate(system, x, duration=10, record_every=2.5)
+    with pytest.raises(InputError, match=r"record_every 'a'"):
+        simulate(system, x, duration=10, record_every="a")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"Take duration 9 or 12\."):
+        simulate(system, x, duration=10, record_every=3)
+
+
+def test_a_drive_is_asked_by_whole_numbers() -> None:
+    table = np.random.default_rng(3).standard_normal((6, N))
+    # a list: an index that is no int is an error
+    rows = list(table)
+    J = gaussian_couplings(N, 1.5)
+    system = Map(J, drive=lambda n: rows[n])
+    run = simulate(system, np.ones(N), duration=5)
+    x = np.ones(N)
+    for n in range(5):
+        x = J @ np.tanh(x) + table[n]
+        np.testing.assert_allclose(run.states[n + 1], x, rtol=1e-12)
+        speed = J @ np.tanh(x) - x + table[n + 1]
+        assert run.energy[n + 1] == pytest.approx(0.5 * speed @ speed)
+    # as what shares its loop with the flows calls them
+    np.testing.assert_array_equal(system.speed(x, 2.0), system.speed(x, 2))
+    np.testing.assert_array_equal(system.step(x, np.float64(2.0)), system.step(x, 2))
+    found = memory_curve(Map(J), signal=lambda n: rows[n % 6][0], steps=60, transient=10)
+    assert found.status == "finished"
 
 
 def test_dead_neuron_has_determinant_minus_infinity() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.linalg import expm
 
 import neurosparse.dynamics.trajectory_file as trajectory_file
@@ -22,6 +25,7 @@ from neurosparse.dynamics import (
     gaussian_couplings,
     simulate,
 )
+from neurosparse.dynamics.clock import make_clock
 from neurosparse.errors import FormatError, InputError, NeurosparseError, StorageError
 
 N = 16
@@ -76,6 +80,64 @@ def test_records_transient_and_interval() -> None:
 def test_a_step_that_is_not_given_fits_the_records() -> None:
     run = simulate(Flow(J), X0, duration=1.0, record_every=1 / 3)
     np.testing.assert_allclose(run.times, [0, 1 / 3, 2 / 3, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("times", [
+    {"duration": 0.33}, {"duration": 0.33, "method": "adaptive"},
+    {"duration": 0.8, "transient": 0.3},
+    {"duration": 0.99, "transient": 0.03, "record_every": 0.24},
+])
+def test_a_step_that_is_not_given_fits_duration_and_transient(times: dict[str, Any]) -> None:
+    run = simulate(Flow(J), X0, **times)
+    assert run.times[0] == pytest.approx(times.get("transient", 0.0), rel=1e-9)
+    assert run.times[-1] == pytest.approx(times["duration"], rel=1e-9)
+    assert run.settings["duration"] == pytest.approx(times["duration"], rel=1e-9)
+
+
+@pytest.mark.parametrize("times", [
+    {"duration": 10.0, "record_every": 20.0}, {"duration": 1.0, "record_every": 0.3},
+    {"duration": 1.0, "record_every": 0.3, "dt": 0.1}, {"duration": 1.0, "dt": 0.3},
+    {"duration": 1.6, "transient": 0.5, "record_every": 0.5, "dt": 0.05},
+    {"duration": 0.6, "transient": 0.5, "record_every": 0.5, "dt": 0.05},
+])
+def test_records_do_not_decide_how_long_a_run_is(times: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"duration .*whole number of record intervals") as caught:
+        simulate(Flow(J), X0, **times)
+    # what the message offers is run, on both sides of what was asked
+    offers = re.findall(r"[Tt]ake (\w+) (\d+(?:\.\d+)?)(?: or (\d+(?:\.\d+)?))?", caught.value.mend)
+    assert {name for name, *_ in offers} == {"duration", *(["transient"] * ("transient" in times))}
+    for name, *values in offers:
+        assert values[1] == "" or float(values[0]) < times[name] < float(values[1])
+        for value in filter(None, values):
+            fitting = {**times, name: float(value)}
+            run = simulate(Flow(J), X0, **fitting)
+            assert run.times[-1] == pytest.approx(fitting["duration"], rel=1e-9)
+            assert run.times[0] == pytest.approx(fitting.get("transient", 0.0), rel=1e-9, abs=1e-9)
+
+
+def test_a_transient_is_a_whole_number_of_steps() -> None:
+    with pytest.raises(InputError, match=r"transient 0\.33 .* Take transient 0\.3 or 0\.4\."):
+        simulate(Flow(J), X0, duration=2.0, transient=0.33, dt=0.1)
+
+
+@given(st.floats(0.01, 50), st.floats(0, 50), st.none() | st.floats(0.003, 2),
+       st.none() | st.integers(1, 40), st.floats(0.01, 0.2))
+def test_a_clock_keeps_to_what_was_asked(duration: float, transient: float, dt: float | None,
+                                         every: int | None, longest: float) -> None:
+    interval = None if every is None else every * (0.07 if dt is None else dt)
+    # half of the examples fit by construction
+    if every is not None and every % 2:
+        transient = round(transient / interval) * interval
+        duration = transient + every * interval
+    try:
+        clock = make_clock(duration, transient, dt, interval, longest)
+    except InputError:
+        return
+    assert clock.times[0] == pytest.approx(transient, rel=1e-8, abs=1e-12)
+    assert clock.times[-1] == pytest.approx(duration, rel=1e-8)
+    assert clock.dt == dt if dt is not None else clock.dt <= longest * (1 + 1e-8)
+    if interval is not None:
+        np.testing.assert_allclose(np.diff(clock.times), interval, rtol=1e-6)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.6, 1.0])
@@ -144,10 +206,10 @@ def test_a_step_outside_the_stable_range_is_warned_about() -> None:
     flow = Flow(gaussian_couplings(50, 3.0), 1.0)
     longest = flow.stable_step("euler")
     with pytest.warns(StabilityWarning, match="beyond the stable range"):
-        simulate(flow, duration=3 * longest, dt=1.01 * longest, method="euler")
+        simulate(flow, duration=3.03 * longest, dt=1.01 * longest, method="euler")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        simulate(flow, duration=3 * longest, dt=0.99 * longest, method="euler")
+        simulate(flow, duration=2.97 * longest, dt=0.99 * longest, method="euler")
         for method in ("rk4", "euler"):
             simulate(flow, duration=1.0, method=method)
 
@@ -232,6 +294,9 @@ def test_progress_ends_at_the_total() -> None:
      ({"dt": 0.02, "record_every": 0.05}, "record_every"), ({"record_every": 0.0}, "record_every"),
      ({"method": "leapfrog"}, "method"), ({"x0": np.ones(3)}, "x0"), ({"x0": np.nan * X0}, "x0"),
      ({"x0": np.ones((N, 0))}, "x0"), ({"x0": np.ones((N, 2)), "method": "stiff"}, "stiff"),
+     ({"x0": "abc"}, "x0 'abc'"), ({"x0": [[1.0], [2.0, 3.0]]}, "x0"), ({"seed": -1}, "seed -1"),
+     ({"seed": 1.5}, "seed 1.5"), ({"duration": "long"}, "duration 'long'"),
+     ({"record_every": "a"}, "record_every 'a'"), ({"record_every": 1e-12, "dt": 0.1}, "multiple"),
      ({"limit": -1.0}, "limit"), ({"tolerance": -1.0}, "tolerance"),
      ({"on_divergence": "stop"}, "on_divergence"), ({"dt": 1e-9, "duration": 1e3}, "records")])
 def test_refused(options: dict[str, Any], says: str) -> None:

@@ -63,7 +63,16 @@ def test_divergence_is_a_status() -> None:
     assert result.status == "diverged" and np.isnan(result.test_score)
 
 
+def test_the_shortest_run_that_is_taken_has_scores() -> None:
+    flow = Flow(gaussian_couplings(10, 1.5, seed=1))
+    result = force_learning(flow, train=1.0, test=0.2, dt=0.1)
+    assert result.output.size == 12
+    assert np.isfinite([result.train_score, result.test_score, result.change]).all()
+
+
 @pytest.mark.parametrize(("arguments", "named"), [
+    ({"train": 0.01}, r"train = 0\.01"), ({"train": 0.9, "dt": 0.1}, "9 and 10 steps"),
+    ({"test": 0.01}, r"test = 0\.01"), ({"seed": -1}, "seed -1"),
     ({"period": 0.0}, "period"), ({"train": -1.0}, "train"), ({"test": 0.0}, "test"),
     ({"dt": 0.0}, "dt"), ({"every": 0}, "every"), ({"alpha": 0.0}, "alpha"),
     ({"feedback": -1.0}, "feedback"), ({"feedback": np.ones(3)}, "feedback"),

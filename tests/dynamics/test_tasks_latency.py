@@ -71,6 +71,7 @@ def test_silent_neurons_are_late_not_lost(still: Flow) -> None:
     ({"pulses": ()}, "pulses"), ({"pulses": (101,)}, "pulses"), ({"pulses": (1.5,)}, "pulses"),
     ({"window": 0}, "window"), ({"dt": 0.0}, "dt"), ({"stimulus": "light"}, "light"),
     ({"x0": np.zeros(3)}, "x0"), ({"flow": Flow(np.zeros((2, 2)))}, "rate of 0"),
+    ({"seed": -1}, "seed -1"),
 ])
 def test_bad_input_is_named(still: Flow, arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
-from neurosparse.dynamics import Flow, Map, gaussian_couplings
+from neurosparse.dynamics import METHODS, Flow, Map, gaussian_couplings, simulate
 from neurosparse.dynamics.tasks import delay_line, memory_curve, prediction_curve
+from neurosparse.dynamics.tasks.signals import Held, Input
 from neurosparse.errors import InputError
 
 
@@ -39,6 +41,64 @@ def test_white_noise_cannot_be_predicted() -> None:
     # the same network does remember
     back = memory_curve(Flow(J), signal="noise", steps=3000, dt=0.05, delays=range(1, 4))
     assert (back.scores > 0.1).all() and (np.diff(back.scores) < 0).all()
+
+
+@pytest.mark.parametrize("method", ["rk4", "euler", "heun"])
+def test_the_next_number_is_not_in_the_state(method: str) -> None:
+    """A stage at the end of a step would read it, and a linear readout finds it there."""
+    flow = Flow(0.8 * gaussian_couplings(100, 1.0, seed=0), phi="linear")
+    found = prediction_curve(flow, signal="noise", weights="random", delays=[0, 1], dt=0.5,
+                             steps=4000, ridge=1e-12, method=method)
+    # N / T of the fitted times is what a fit of noise loses
+    assert (np.abs(found.scores) < 4 * found.stderr + 100 / 2667).all()
+
+
+def held_run(method: str, values: np.ndarray, dt: float, temperature: float = 0.0,
+             gamma: float = 0.7, **options: Any) -> np.ndarray:
+    """States of a small linear network under values that are held for 0.2 each."""
+    flow = Flow(gaussian_couplings(6, 0.8, seed=6), gamma, "linear", temperature=temperature,
+                drive=Input(np.linspace(-1.0, 1.0, 6), Held(values, 0.2)), drive_inside=True)
+    return np.asarray(simulate(flow, np.ones(6), duration=0.2 * len(values), dt=dt, method=method,
+                               record_every=0.2, energy=False, **options).states)
+
+
+@pytest.mark.parametrize(("method", "temperature"), [*((m, 0.0) for m in METHODS), ("heun", 0.1)])
+def test_no_method_sees_over_a_jump(method: str, temperature: float) -> None:
+    values = np.random.default_rng(1).uniform(-1, 1, 8)
+    other = np.where(np.arange(8) < 5, values, -values)
+    first, second = (held_run(method, v, 0.1, temperature) for v in (values, other))
+    np.testing.assert_array_equal(first[:6], second[:6])
+    assert np.abs(first[6] - second[6]).max() > 1e-3
+
+
+def exact_held(values: np.ndarray, gamma: float) -> np.ndarray:
+    """x' = M x + c s_n in closed form, interval by interval."""
+    J, w = gaussian_couplings(6, 0.8, seed=6), np.linspace(-1.0, 1.0, 6)
+    A = np.eye(6) - gamma * J.T
+    M, c = A @ (J - np.eye(6)), A @ w
+    keep, states = expm(0.2 * M), [np.ones(6)]
+    for value in values:
+        states.append(keep @ states[-1] + np.linalg.solve(M, (keep - np.eye(6)) @ c) * value)
+    return np.array(states)
+
+
+def test_held_values_keep_the_order_of_a_method() -> None:
+    values = np.random.default_rng(2).uniform(-1, 1, 10)
+    exact = exact_held(values, 0.7)
+    for method, order in (("euler", 1), ("heun", 2), ("rk4", 4)):
+        coarse, fine = (np.abs(held_run(method, values, dt) - exact).max() for dt in (0.1, 0.05))
+        assert math.log2(coarse / fine) == pytest.approx(order, abs=0.3), method
+    for method in ("adaptive", "rk45", "stiff", "bdf", "radau"):
+        error = np.abs(held_run(method, values, 0.2, tolerance=1e-10) - exact).max()
+        assert error < 1e-7, method
+
+
+def test_smooth_signals_are_read_at_every_stage() -> None:
+    w = np.linspace(-1.0, 1.0, 6)
+    ends = [simulate(Flow(gaussian_couplings(6, 0.8, seed=6), drive=drive), np.ones(6), dt=0.1,
+                     duration=2.0).final
+            for drive in (Input(w, lambda t: math.sin(9 * t)), lambda t: w * math.sin(9 * t))]
+    np.testing.assert_array_equal(ends[0], ends[1])
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
@@ -103,6 +163,7 @@ def test_repeats_to_the_bit_and_says_when_it_diverged() -> None:
     ({"signal": "tune"}, "tune"), ({"signal": np.zeros(7)}, "shape"), ({"weights": "some"}, "some"),
     ({"weights": np.ones(3)}, "weights"), ({"observe": "spikes"}, "spikes"),
     ({"period": 0.0}, "period"), ({"dt": -1.0}, "dt"), ({"transient": -1}, "transient"),
+    ({"seed": -1}, "seed -1"),
 ])
 def test_bad_input_is_named(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):

@@ -41,6 +41,28 @@ def test_a_linear_law_is_found_and_a_constant_state_is_no_failure() -> None:
     np.testing.assert_allclose(dead(np.zeros((2, 3))), 9.5)
 
 
+def test_a_readout_has_the_shape_of_its_targets() -> None:
+    rng = np.random.default_rng(3)
+    X, s = rng.standard_normal((50, 4)), rng.standard_normal(50)
+    one, many = fit_readout(X, s), fit_readout(X, s[:, None])
+    assert one(X).shape == (50,) and many(X).shape == (50, 1)
+    np.testing.assert_array_equal(one(X), many(X)[:, 0])
+    # least squares: 1 - R² is what is left
+    left = s - s.mean() - (X - X.mean(axis=0)) @ np.linalg.lstsq(
+        X - X.mean(axis=0), s - s.mean(), rcond=None)[0]
+    plain = fit_readout(X, s, ridge=0.0)
+    assert score(plain(X), s, plain.mean) == pytest.approx(1 - (left @ left) / s.var() / 50)
+
+
+@pytest.mark.parametrize(("prediction", "target"), [
+    (np.zeros((5, 1)), np.arange(5.0)), (np.zeros(5), np.zeros((5, 1))), (0.0, np.arange(5.0)),
+    (np.zeros(4), np.zeros(5)), (np.zeros(0), np.zeros(0)), (1.0, 1.0),
+])
+def test_a_score_of_unequal_shapes_is_refused(prediction: object, target: object) -> None:
+    with pytest.raises(InputError, match=r"prediction .*target"):
+        score(prediction, target)
+
+
 def test_ridge_is_chosen_on_times_that_were_not_fitted() -> None:
     rng = np.random.default_rng(1)
     X = rng.standard_normal((120, 80))

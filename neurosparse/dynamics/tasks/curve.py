@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.dynamics.couplings import check_seed
 from neurosparse.dynamics.flow import Flow
 from neurosparse.dynamics.map import Map
 from neurosparse.dynamics.simulate import simulate
 from neurosparse.dynamics.tasks.readout import fit_readout, score, score_error
-from neurosparse.dynamics.tasks.signals import input_weights, make_signal, sampled
+from neurosparse.dynamics.tasks.signals import Input, input_weights, make_signal, sampled
 from neurosparse.errors import InputError
 from neurosparse.progress import Progress
 
@@ -100,13 +101,15 @@ def readout_curve(
     if observe not in ("state", "rate"):
         raise InputError("task", found=f"observe = {observe!r}", expected="'state' or 'rate'")
     shifts = sign * check_delays(delays, steps)
-    step = 1.0 if isinstance(flow, Map) else dt
+    seed = check_seed("task", seed)
+    # a map's times are whole numbers, for a signal that is a function of the step
+    step = 1 if isinstance(flow, Map) else dt
     # Past and future that the shifted targets reach into.
     total = transient + steps + max(0, int(shifts.max()))
     source = make_signal(signal, step=step, period=period, count=total, seed=seed)
     w = amplitude * input_weights(weights, flow.size, seed)
     run = simulate(
-        driven(flow, lambda t: w * source(t)), x0, duration=(transient + steps - 1) * step,
+        driven(flow, Input(w, source)), x0, duration=(transient + steps - 1) * step,
         transient=transient * step, dt=None if isinstance(flow, Map) else dt, method=method,
         seed=seed, energy=False, progress=progress,
     )

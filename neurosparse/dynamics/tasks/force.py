@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.dynamics.couplings import check_seed
 from neurosparse.dynamics.flow import Flow
 from neurosparse.dynamics.tasks.least_squares import RecursiveLeastSquares
 from neurosparse.dynamics.tasks.readout import score
@@ -131,7 +132,7 @@ def force_learning(
     Raises
     ------
     InputError
-        A value out of its range, or a network with drive or noise.
+        A value out of its range, too few steps to score, or a network with drive or noise.
     """
     if not isinstance(flow, Flow) or flow.drive is not None or flow.temperature > 0:
         raise InputError("force_learning", found=f"{flow!r}",
@@ -144,16 +145,17 @@ def force_learning(
     if every < 1 or not 0.0 <= warm_up < math.inf:
         raise InputError("force_learning", found=f"every = {every}, warm_up = {warm_up}",
                          expected="every >= 1, warm_up >= 0")
+    seed = check_seed("force_learning", seed)
+    trained, steps = _steps(train, test, step)
     w_f = _feedback(feedback, flow.size, seed)
     x = _start(x0, flow.size, seed)
     before = round(warm_up / step)
     for n in range(before):
         x = _rk4(flow.drift, x, (n - before) * step, step)
-    times = np.asarray(np.arange(1, round((train + test) / step) + 1) * step)
+    times = np.asarray(np.arange(1, steps + 1) * step)
     wanted = two_sines(period) if target is None else target
     s = np.array([wanted(float(t)) for t in times])
     learner = RecursiveLeastSquares(flow.size, alpha)
-    trained = round(train / step)
     output, change, sound = _learn(
         flow, learner, w_f, x, s, step, trained, every, feedback_inside, limit, progress)
     late = slice(trained - max(1, trained // 5), trained)
@@ -168,6 +170,17 @@ def force_learning(
         change=float(change[late].sum() / (step * change[late].size)),
         status="finished" if sound else "diverged", settings=settings,
     )
+
+
+def _steps(train: float, test: float, step: float) -> tuple[int, int]:
+    """Steps of training, and in all; enough of both for a score, which needs a variance."""
+    trained, steps = round(train / step), round((train + test) / step)
+    # two at least in the last fifth of training, and in the test
+    if trained < 10 or steps < trained + 2:
+        raise InputError("force_learning", found=f"train = {train:g}, test = {test:g}: {trained} "
+                         f"and {steps - trained} steps of {step:g}",
+                         expected="at least 10 steps of training and 2 of the test")
+    return trained, steps
 
 
 def _learn(

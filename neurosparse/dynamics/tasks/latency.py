@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.dynamics.couplings import check_seed
 from neurosparse.dynamics.flow import Flow
 from neurosparse.errors import InputError
 from neurosparse.progress import Progress, silent
@@ -106,6 +107,7 @@ def neural_latency(
     of 0.24 (:func:`neurosparse.dynamics.ei_radius`): there is no chaos to freeze in them.
     """
     counts = _check(flow, pulses, window, steps, repeats, dt, height, stimulus)
+    seed = check_seed("neural_latency", seed)
     if dt > flow.stable_step("euler"):
         from neurosparse.dynamics.stability import warn_if_unstable
 

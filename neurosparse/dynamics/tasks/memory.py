@@ -55,7 +55,11 @@ def memory_curve(
     signal
         ``"sine"`` (a state that holds the phase recalls every delay), ``"sines"``, ``"noise"``
         (only a state that holds the past itself recalls it), an array
-        [transient + steps], or a function of time.
+        [transient + steps], or a function of time (of the step, for a map). Noise and arrays are
+        held during a step: the fixed-step methods read them at its begin for all their stages,
+        the adaptive and stiff ones begin anew at each step, so that no state knows the next
+        value. A function of time is read wherever a method's stages fall, the end of the step
+        included: give one that jumps as an array.
     amplitude, weights
         Input I = amplitude w s(t), w [N] ``"uniform"`` (ones), ``"random"``, or an array.
     period

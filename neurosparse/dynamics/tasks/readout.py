@@ -35,9 +35,17 @@ def score(prediction: Any, target: Any, reference: Any = 0.0) -> Any:
     Returns
     -------
     float or [D]
+
+    Raises
+    ------
+    InputError
+        Prediction and target of different shapes: [T] beside [T, 1] would be spread to [T, T].
     """
-    s = np.asarray(target, dtype=np.float64)
-    error = np.mean((np.asarray(prediction, dtype=np.float64) - s) ** 2, axis=0)
+    z, s = np.asarray(prediction, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    if z.shape != s.shape or s.ndim not in (1, 2) or len(s) == 0:
+        raise InputError("score", found=f"prediction {list(z.shape)}, target {list(s.shape)}",
+                         expected="[T] or [T, D], the same for both")
+    error = np.mean((z - s) ** 2, axis=0)
     scale = np.mean((s - reference) ** 2, axis=0)
     found = 1.0 - np.divide(error, scale, out=np.full_like(error, np.nan), where=scale > 0)
     return float(found) if np.ndim(found) == 0 else found
@@ -72,16 +80,20 @@ class Readout:
         Penalty of each target [D], in units of the mean variance of a neuron.
     mean
         Mean of the targets over the fitted times [D]: what a readout without knowledge would say.
+    single
+        Whether it was fitted to targets [T]: D is 1, and the output has their shape.
     """
 
     weights: Array
     offset: Array
     ridge: Array
     mean: Array
+    single: bool = False
 
     def __call__(self, states: Any) -> Array:
-        """Read out states [T, N]: [T, D]."""
-        return np.asarray(np.asarray(states) @ self.weights + self.offset)
+        """Read out states [T, N]: [T, D], or [T] where the targets were [T]."""
+        said = np.asarray(np.asarray(states) @ self.weights + self.offset)
+        return said[..., 0] if self.single else said
 
 
 class _Ridge:
@@ -128,7 +140,8 @@ def fit_readout(
     """
     X = np.asarray(states, dtype=np.float64)
     S = np.asarray(targets, dtype=np.float64)
-    S = S[:, None] if S.ndim == 1 else S
+    single = S.ndim == 1
+    S = S[:, None] if single else S
     if X.ndim != 2 or S.ndim != 2 or len(X) != len(S) or len(X) < 4:
         raise InputError("fit a readout", found=f"states {list(X.shape)}, targets {list(S.shape)}",
                          expected="[T, N] and [T] or [T, D] with one T >= 4")
@@ -152,4 +165,4 @@ def fit_readout(
         chosen = ridges[np.argmin(errors, axis=0)]
     fit = _Ridge(X, S)
     weights = fit.weights(chosen)
-    return Readout(weights, fit.mean - fit.centre @ weights, chosen, fit.mean)
+    return Readout(weights, fit.mean - fit.centre @ weights, chosen, fit.mean, single)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.dynamics.drive import held_step
 from neurosparse.errors import InputError
 
 Array = NDArray[np.float64]
@@ -21,12 +23,49 @@ _SIGNAL = 201
 _RATIOS = (1.0, math.sqrt(2.0), (1.0 + math.sqrt(5.0)) / 2.0)
 
 
+@dataclass(frozen=True)
+class Held:
+    """A number a step: ``values[n]`` from n ``held_step`` on until the next; the last for ever.
+
+    Attributes
+    ----------
+    values
+        [T].
+    held_step
+        Time of a step. Its name tells the integrators, see :func:`drive.held_step`.
+    """
+
+    values: Array
+    held_step: float
+
+    def __call__(self, t: float) -> float:
+        # 1e-6: the time of a step, a product, may fall short of it by rounding.
+        return float(self.values[min(int(t / self.held_step + 1e-6), self.values.size - 1)])
+
+
+@dataclass(frozen=True)
+class Input:
+    """The input weights [N] times a signal: held where the signal is."""
+
+    weights: Array
+    signal: Signal
+
+    def __call__(self, t: float) -> Array:
+        return self.weights * self.signal(t)
+
+    @property
+    def held_step(self) -> float | None:
+        """That of the signal."""
+        return held_step(self.signal)
+
+
 def make_signal(signal: Any, *, step: float, period: float, count: int, seed: int) -> Signal:
     """The signal as a function of time.
 
     ``"sine"``: sin(2πt/period), variance 1/2. ``"sines"``: the mean of three with incommensurate
     frequencies. ``"noise"``: a fresh number from U(-1, 1) each step, held during it, variance 1/3.
-    An array [count] is held step by step; a function of time is taken as it is.
+    An array [count] is held step by step; a function of time is taken as it is, so that one that
+    jumps is smeared over a step by the stages of the method.
 
     Raises
     ------
@@ -52,8 +91,7 @@ def make_signal(signal: Any, *, step: float, period: float, count: int, seed: in
     if values.shape != (count,) or not np.isfinite(values).all():
         raise InputError("task", found=f"a signal of shape {list(values.shape)}",
                          expected=f"{count} finite numbers: one a step, transient included")
-    # 1e-6: the time of a step, a product, may fall short of it by rounding.
-    return lambda t: float(values[min(int(t / step + 1e-6), count - 1)])
+    return Held(values, step)
 
 
 def sampled(signal: Signal, step: float, count: int) -> Array:
