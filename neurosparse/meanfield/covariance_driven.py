@@ -5,6 +5,9 @@ Sompolinsky 2010). The average over θ makes ⟨φφ⟩ depend on the lag by its
 Δ(τ), so no energy is conserved; the equation Δ'' = Δ - g² ⟨φφ⟩ - σ² δ(τ) is iterated on a ring
 of whole periods, with Anderson's acceleration. With c_n(θ) the Hermite coefficients at mean
 a cos θ and ĉ_nm their Fourier coefficients, ⟨φφ⟩(τ) = Σ_n ρ(τ)ⁿ Σ_m |ĉ_nm|² cos(m ω τ).
+
+Inside this module a covariance is Δ, that of η; the solution holds that of x, which has the
+sinusoid's own a² cos(ω τ)/2 besides.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ def solve_driven(problem: Problem, drive: Sinusoid, window: float | None, lag_st
     Raises
     ------
     InputError
-        A map, a gain with kinks, no convergence, or a window too short.
+        A map, a gain with kinks, an unbounded state, no convergence, or a window too short.
     """
     if problem.delta is not None:
         raise InputError(problem.operation, found=f"a sinusoidal input with delta {problem.delta}",
@@ -48,6 +51,8 @@ def solve_driven(problem: Problem, drive: Sinusoid, window: float | None, lag_st
     if problem.phi.kinks:
         raise InputError(problem.operation, found=f"gain {problem.phi.name!r} with a sinusoid",
                          expected="a smooth gain")
+    if problem.noise:
+        solve_continuous_variance(problem)  # refuses what is unbounded without the sinusoid already
     period = 2 * math.pi / drive.frequency
     ring = period * max(1, round(2 * (window or _WINDOW) / period))
     points = 2 * math.ceil(ring / (2 * (lag_step or min(0.1, period / 32))))
@@ -60,11 +65,19 @@ def solve_driven(problem: Problem, drive: Sinusoid, window: float | None, lag_st
     edges = np.linspace(0.0, lags[-1], 2 + math.ceil(lags[-1] / min(1.0, period / 4)))
     even, _ = half_line_energies(lambda tau: np.asarray(well(tau)), edges)
     level = CubicSpline(lags, covariance)
-    last = lags > lags[-1] - period * (1 - 1e-9)
+    # the last period, or half of it where the window has no more: the other half is its mirror
+    begin = max(0.0, float(lags[-1]) - period)
+    plateau = float(level.integrate(begin, lags[-1])) / (float(lags[-1]) - begin)
+
+    def at(asked: Array) -> Array:
+        # the end of the window has settled into the sinusoid's period
+        beyond = np.ceil(np.maximum(asked - lags[-1], 0.0) / period)
+        return np.asarray(level(np.abs(asked - period * beyond))) + drive.answer(asked)
+
+    whole = covariance + drive.answer(lags)
     return StationarySolution(
-        float(covariance[0]), float(covariance[last].mean()), lags, covariance, value, slope,
-        -1 + math.sqrt(max(0.0, 1 - even)), math.nan, residual, "fluctuating", settings,
-        lambda asked: np.asarray(level(np.minimum(asked, lags[-1]))))
+        float(whole[0]), plateau, lags, whole, value, slope, -1 + math.sqrt(max(0.0, 1 - even)),
+        math.nan, residual, "fluctuating", settings, at)
 
 
 class _DrivenKernel:

@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 from neurosparse.dynamics.gains import Gain
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import inside
 from neurosparse.meanfield.pair_kernel import pair_kernel
 from neurosparse.meanfield.static import (
     Problem,
@@ -19,10 +20,9 @@ from neurosparse.meanfield.static import (
     is_odd,
     potential,
     primitive_variance,
+    rest_slope_moment,
 )
 from neurosparse.meanfield.stationary import make_problem
-
-_TINY = 1e-20  # a variance at which a kink at zero is still felt on both sides
 
 
 def critical_gain(phi: str | Gain | tuple[Any, ...] = "tanh", *, symmetry: float = 0.0,
@@ -43,16 +43,17 @@ def critical_gain(phi: str | Gain | tuple[Any, ...] = "tanh", *, symmetry: float
     float
         Rest state: 1/(φ'(0) (1 + η)) (Sompolinsky, Crisanti and Sommers 1988); with a kink at zero
         g²⟨φ'²⟩ = 1 over both sides, √2 for ReLU (Kadmon and Sompolinsky 2015). Where φ(0) ≠ 0,
-        the g at which the frozen state Δ = g²⟨φ²⟩ reaches g²⟨φ'²⟩ = 1. Infinite if there is none.
+        the g at which the frozen state Δ = g²⟨φ²⟩ reaches g²⟨φ'²⟩ = 1. Infinite if there is none,
+        as where φ'(0) = 0 (a threshold-power gain with exponent above one).
 
     Raises
     ------
     InputError
-        η ≠ 0 with a kink, with noise, or with φ(0) ≠ 0; a number out of its range.
+        η ≠ 0 with a kink, with noise, or with φ(0) ≠ 0; noise with a gain that is not odd or that
+        has no finite critical gain; a number out of its range.
     """
     problem = make_problem("critical_gain", 1.0, phi, None, noise, None)
-    if not -1 < symmetry <= 1:
-        raise InputError("critical_gain", found=f"symmetry {symmetry!r}", expected="in (-1, 1]")
+    inside("critical_gain", "symmetry", symmetry, -1, 1, open_low=True)
     resting = problem.moment(0.0) == 0
     if symmetry and (problem.phi.kinks or noise or not resting):
         raise InputError("critical_gain", found=f"symmetry {symmetry!r} with noise, a kink or "
@@ -60,13 +61,16 @@ def critical_gain(phi: str | Gain | tuple[Any, ...] = "tanh", *, symmetry: float
                          mend="The two-time solver takes any symmetry.")
     if noise > 0:
         low = critical_gain(problem.phi)
+        if not is_odd(problem.phi) or math.isinf(low):
+            raise InputError("critical_gain", found=f"noise {noise:g} with gain "
+                             f"{problem.phi.name!r}", expected="an odd gain with φ'(0) ≠ 0 there")
         high = 2 * low
         while critical_noise(high, problem.phi) < noise:
             low, high = high, 2 * high
         return float(brentq(lambda g: critical_noise(g, problem.phi) - noise,
                             max(low, 1e-9) * (1 + 1e-9), high, xtol=1e-12))
     if resting:
-        slope = math.sqrt(problem.slope_moment(_TINY if problem.phi.kinks else 0.0))
+        slope = math.sqrt(rest_slope_moment(problem.phi))
         return 1 / (slope * (1 + symmetry)) if slope > 0 else math.inf
     return _frozen_edge(problem)
 

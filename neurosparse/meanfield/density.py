@@ -13,12 +13,14 @@ from threadpoolctl import threadpool_limits
 from neurosparse.dynamics.gains import Gain
 from neurosparse.dynamics.gains import gain as named_gain
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array, inside, whole
 from neurosparse.meanfield.density_exact import frozen_share, memoryless_share, radial_law
 from neurosparse.meanfield.density_result import SpectrumDensity, dimension_and_entropy
 from neurosparse.meanfield.density_site import SiteProblem, flow_problem, map_problem, solve_site
 from neurosparse.meanfield.gain_paths import slope_paths
-from neurosparse.meanfield.inputs import Constant
+from neurosparse.meanfield.inputs import Constant, constant_input
 from neurosparse.meanfield.solution import StationarySolution
+from neurosparse.meanfield.static import rest_slope_moment
 from neurosparse.meanfield.stationary import stationary
 from neurosparse.progress import Progress, silent
 
@@ -68,21 +70,27 @@ def spectrum_density(gain: float, phi: str | Gain | tuple[Any, ...] = "tanh", *,
     Raises
     ------
     InputError
-        Numbers out of range, or a window too short to hold the correlation.
+        Numbers out of range, an input that is no Constant, or a window too short to hold the
+        correlation.
 
     Notes
     -----
     Clark, arXiv:2610.12426. With defaults at g = 3 the error of F is near 1e-3 and that of the
     dimension 2 %; window, spacing and paths are the three knobs.
     """
-    _check(window, spacing, paths, scrambles, regulators)
+    _check(window, spacing, paths, scrambles, regulators, tolerance, seed)
+    mean = constant_input("spectrum_density", drive).mean
+    asked = None if thresholds is None else array("spectrum_density", "thresholds", thresholds)
     state = stationary(gain, phi, delta=delta, noise=noise, drive=drive)
     settings = {**state.settings, "window": window, "paths": paths, "scrambles": scrambles,
                 "regulators": regulators, "seed": seed}
-    mean = drive.mean if drive else 0.0
+    if state.max_exponent == -math.inf:
+        raise InputError("spectrum_density", found=f"gain {gain!r}, delta {delta!r}: a map that "
+                         "forgets every deviation at once",
+                         expected="exponents above minus infinity")
     frozen = state.variance - state.plateau <= 1e-9 * state.variance
     if frozen or (delta == 1.0 and state.plateau <= 1e-12 * state.variance):
-        return _exact(state, named_gain(phi), mean, frozen, thresholds, settings)
+        return _exact(state, named_gain(phi), mean, frozen, asked, settings)
     step = delta or spacing or _natural_spacing(state)
     points = 2 * max(4, round(window / step / 2))
     settings["spacing"] = step
@@ -91,7 +99,7 @@ def spectrum_density(gain: float, phi: str | Gain | tuple[Any, ...] = "tanh", *,
         raise InputError("spectrum_density", found=f"window {window:g}", expected="a window of "
                          "several correlation times", mend="Give a longer window.")
     with threadpool_limits(1):  # many small factorisations: threads only spin
-        return _sampled(site, thresholds, paths, scrambles, seed, settings, progress)
+        return _sampled(site, asked, paths, scrambles, seed, settings, progress)
 
 
 def full_thresholds(upper_edge: float, *, delta: float | None = None, below: float = 2.0,
@@ -108,7 +116,18 @@ def full_thresholds(upper_edge: float, *, delta: float | None = None, below: flo
         How far below the uncoupled exponent to go.
     points
         About how many.
+
+    Raises
+    ------
+    InputError
+        A number out of its range.
     """
+    operation = "full_thresholds"
+    inside(operation, "upper_edge", upper_edge)
+    inside(operation, "below", below, 0)
+    whole(operation, "points", points, 2)
+    if delta is not None:
+        inside(operation, "delta", delta, 0, 1, open_low=True, open_high=True)
     bare = -1.0 if delta is None else math.log1p(-delta) / delta
     half = points // 2
     near = np.linspace(0.0, 1.0, half + 1)[1:] ** 1.5
@@ -117,7 +136,16 @@ def full_thresholds(upper_edge: float, *, delta: float | None = None, below: flo
 
 
 def _check(window: float, spacing: float | None, paths: int, scrambles: int,
-           regulators: tuple[float, float]) -> None:
+           regulators: tuple[float, float], tolerance: float, seed: int) -> None:
+    operation = "spectrum_density"
+    inside(operation, "window", window)
+    if spacing is not None:
+        inside(operation, "spacing", spacing)
+    inside(operation, "tolerance", tolerance, 0)
+    for name, value in (("paths", paths), ("scrambles", scrambles), ("seed", seed)):
+        whole(operation, name, value, 0)
+    if array(operation, "regulators", regulators).shape != (2,):
+        raise InputError(operation, found=f"regulators {regulators!r}", expected="two numbers")
     if not window > 0 or (spacing is not None and not 0 < spacing < window / 8):
         raise InputError("spectrum_density", found=f"window {window!r}, spacing {spacing!r}",
                          expected="window > 0 and a spacing below an eighth of it")
@@ -130,9 +158,10 @@ def _check(window: float, spacing: float | None, paths: int, scrambles: int,
 
 
 def _exact(state: StationarySolution, phi: Gain, mean: float, frozen: bool,
-           thresholds: Sequence[float] | Array | None, settings: dict[str, Any],
-           ) -> SpectrumDensity:
-    variance = state.variance if state.variance > 0 or not phi.kinks else 1e-20
+           thresholds: Array | None, settings: dict[str, Any]) -> SpectrumDensity:
+    variance = state.variance
+    if variance == 0 and phi.kinks and rest_slope_moment(phi, mean) > 0:
+        variance = 1e-20  # deviations however small feel both sides of a kink
     law = radial_law(phi, variance, settings["gain"], mean=mean)
     delta, edge = settings["delta"], state.max_exponent
 
@@ -141,10 +170,10 @@ def _exact(state: StationarySolution, phi: Gain, mean: float, frozen: bool,
             return frozen_share(s, law, delta)
         return memoryless_share(s, law)  # moduli alone, frozen or not
 
-    low = -1.0 - law[1][-1] if delta is None else min(edge - 6.0, -6.0)
+    low = -1.0 - (law[1][-1] or 1.0) if delta is None else min(edge - 6.0, -6.0)
     grid = np.linspace(low, edge, 801)
     dimension, entropy = dimension_and_entropy(grid, share(grid), edge)
-    asked = grid if thresholds is None else np.unique(np.asarray(thresholds, dtype=np.float64))
+    asked = grid if thresholds is None else np.unique(thresholds)
     return SpectrumDensity(asked, share(asked), np.zeros(asked.size), edge, dimension, 0.0,
                            entropy, 0.0, "exact", True, settings)
 
@@ -219,11 +248,11 @@ class _Site:
         return solution.share
 
 
-def _sampled(site: _Site, thresholds: Sequence[float] | Array | None, paths: int, scrambles: int,
+def _sampled(site: _Site, thresholds: Array | None, paths: int, scrambles: int,
              seed: int, settings: dict[str, Any], progress: Progress) -> SpectrumDensity:
     edge = site.state.max_exponent
     shares: list[Array] = []
-    asked = None if thresholds is None else np.unique(np.asarray(thresholds, dtype=np.float64))
+    asked = None if thresholds is None else np.unique(thresholds)
     for number in range(scrambles):
         site.draw(paths, seed * 1000 + number)
         if asked is None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.dynamics.gains import Gain
+from neurosparse.meanfield.checks import array, inside
 from neurosparse.meanfield.quadrature import panels, trapezoid
 
 Array = NDArray[np.float64]
@@ -47,7 +48,7 @@ def radial_law(phi: Gain, variance: float, gain: float, *, mean: float = 0.0,
     squared = phi.slope(mean + math.sqrt(variance) * nodes) ** 2
     # v from where F is 1 to where it is 0, dense in both
     scale = float(weights @ squared)
-    v = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, points - 1) / max(scale, 1e-300)])[::-1]
+    v = np.concatenate([[0.0], np.geomspace(1e-9, 1e9, points - 1) / (scale or 1.0)])[::-1]
     share, moduli = np.empty(points), np.empty(points)
     for start in range(0, points, 256):
         part = v[start : start + 256, None]
@@ -90,6 +91,13 @@ def frozen_share(s: Array, law: tuple[Array, Array], delta: float | None) -> Arr
 
 
 def semicircle_share(s: Array, radius: float) -> Array:
-    """F(s) of the semicircle law centred at -1: the flow's rest state below the critical gain."""
-    c = np.clip((1 + np.asarray(s, dtype=np.float64)) / radius, -1, 1)
+    """F(s) of the semicircle law centred at -1: the flow's rest state below the critical gain.
+
+    Raises
+    ------
+    InputError
+        No array of numbers, or a radius that is not positive.
+    """
+    inside("semicircle_share", "radius", radius, 0, open_low=True)
+    c = np.clip((1 + array("semicircle_share", "s", s)) / radius, -1, 1)
     return np.asarray(1 - np.arccos(c) / math.pi + c * np.sqrt(1 - c * c) / math.pi)

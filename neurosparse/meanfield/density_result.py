@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
+from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array, inside
+
 Array = NDArray[np.float64]
 
 
@@ -53,16 +56,28 @@ class SpectrumDensity:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def share_below(self, s: ArrayLike) -> Array:
-        """F at any s within the thresholds; one above the upper edge, NaN below the first."""
-        asked = np.asarray(s, dtype=np.float64)
+        """F at any s within the thresholds; one above the upper edge, NaN below the first.
+
+        Raises
+        ------
+        InputError
+            No array of numbers.
+        """
+        asked = array("share_below", "s", s)
         curve = _curve(self.thresholds, self.cumulative, self.upper_edge)
         inside = np.clip(asked, self.thresholds[0], self.upper_edge)
         out = np.where(asked >= self.upper_edge, 1.0, curve(inside))
         return np.asarray(np.where(asked < self.thresholds[0], np.nan, out))
 
     def exponents(self, share: ArrayLike) -> Array:
-        """λ(x) that the share x = i/N of exponents exceeds; NaN beyond the thresholds."""
-        asked = np.asarray(share, dtype=np.float64)
+        """λ(x) that the share x = i/N of exponents exceeds; NaN beyond the thresholds.
+
+        Raises
+        ------
+        InputError
+            No array of numbers.
+        """
+        asked = array("exponents", "share", share)
         s = np.append(self.thresholds[self.thresholds < self.upper_edge], self.upper_edge)
         curve = _curve(self.thresholds, self.cumulative, self.upper_edge)
         fine = np.linspace(s[0], s[-1], 20001)
@@ -84,8 +99,18 @@ def dimension_and_entropy(s: Array, cumulative: Array, edge: float) -> tuple[flo
     With G = 1 - F: h = ∫ from 0 of G ds, and the dimension is G(c) where c G(c) + ∫ from c of G
     vanishes, which is where the exponents above c sum to zero. NaN for a dimension whose c lies
     below the first threshold, or an entropy of which zero does. Both are zero for an edge <= 0.
+
+    Raises
+    ------
+    InputError
+        ``s`` and ``cumulative`` are not arrays [M] of numbers, or the edge is no number.
     """
-    if edge <= 0:
+    operation = "dimension_and_entropy"
+    s, cumulative = array(operation, "s", s), array(operation, "cumulative", cumulative)
+    if s.ndim != 1 or s.shape != cumulative.shape or not s.size:
+        raise InputError(operation, found=f"shapes {s.shape} and {cumulative.shape}",
+                         expected="two arrays [M]")
+    if edge == -np.inf or inside(operation, "edge", edge) <= 0:
         return 0.0, 0.0
     curve = _curve(s, cumulative, edge)
     tail = curve.antiderivative()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array, inside
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,8 @@ class Constant:
 
     def __post_init__(self) -> None:
         """Refuse what is not a number."""
-        if not (math.isfinite(self.mean) and math.isfinite(self.spread) and self.spread >= 0):
-            raise InputError("Constant", found=f"mean {self.mean!r}, spread {self.spread!r}",
-                             expected="finite numbers, spread >= 0")
+        inside("Constant", "mean", self.mean)
+        inside("Constant", "spread", self.spread, 0)
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,32 @@ class Sinusoid:
 
     def __post_init__(self) -> None:
         """Refuse what is not a number."""
-        if not (math.isfinite(self.amplitude) and math.isfinite(self.frequency)
-                and self.amplitude >= 0 and self.frequency > 0):
-            raise InputError("Sinusoid", found=repr(self),
-                             expected="a finite amplitude >= 0 and a finite frequency > 0")
+        inside("Sinusoid", "amplitude", self.amplitude, 0)
+        inside("Sinusoid", "frequency", self.frequency, 0, open_low=True)
+
+    def answer(self, lags: ArrayLike) -> NDArray[np.float64]:
+        """Autocovariance A² cos(ω τ)/(2 (1 + ω²)) of what the leak makes of the input alone.
+
+        The mean is over neurons, hence over the phases.
+        """
+        tau = array("Sinusoid.answer", "lags", lags)
+        power = self.amplitude**2 / (2 * (1 + self.frequency**2))
+        return np.asarray(power * np.cos(self.frequency * tau))
 
 
 StationaryInput: TypeAlias = Constant | Sinusoid | None
+
+
+def constant_input(operation: str, drive: Any) -> Constant:
+    """The constant input that ``drive`` is; for None one of zero.
+
+    Raises
+    ------
+    InputError
+        It is something else.
+    """
+    if drive is not None and not isinstance(drive, Constant):
+        raise InputError(operation, found=f"drive {drive!r}", expected="a Constant, or None",
+                         mend="Only stationary and max_exponent take a Sinusoid."
+                         if isinstance(drive, Sinusoid) else "")
+    return drive or Constant()

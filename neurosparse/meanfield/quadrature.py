@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array, inside
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -101,7 +102,7 @@ def pair_average(f: Function, g: Function, variance: float, covariance: ArrayLik
         A covariance larger than the variance; bad numbers; f or g not smooth and no kinks given.
     """
     variance, mean = _checked(variance, mean, "pair_average")
-    asked = np.asarray(covariance, dtype=np.float64)
+    asked = array("pair_average", "covariance", covariance)
     if not np.all(np.abs(asked) <= variance * (1 + 1e-12)):
         raise InputError("pair_average", found=f"covariance up to {np.abs(asked).max():.6g}",
                          expected=f"at most the variance {variance:.6g} in size")
@@ -202,7 +203,4 @@ def _legendre(order: int) -> tuple[Array, Array]:
 
 
 def _checked(variance: float, mean: float, operation: str) -> tuple[float, float]:
-    if not (math.isfinite(variance) and variance >= 0 and math.isfinite(mean)):
-        raise InputError(operation, found=f"variance {variance!r}, mean {mean!r}",
-                         expected="a finite variance >= 0 and a finite mean")
-    return float(variance), float(mean)
+    return inside(operation, "variance", variance, 0), inside(operation, "mean", mean)

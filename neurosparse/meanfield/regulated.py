@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import inside
 from neurosparse.meanfield.two_time import _method, solve
 from neurosparse.meanfield.two_time_problem import make_problem
 from neurosparse.meanfield.two_time_result import TwoTime
@@ -83,10 +84,9 @@ def regulated(
 
     operation = "regulated"
     function = find_gain(phi)
-    if gamma != 0.0:
+    if inside(operation, "gamma", gamma) != 0.0:
         _check_smooth(operation, function)
-    if not (np.isfinite(temperature) and temperature >= 0):
-        raise InputError(operation, found=f"temperature {temperature}", expected="T >= 0")
+    inside(operation, "temperature", temperature, 0)
     problem = make_problem(
         operation, gain, function, gamma=gamma, symmetry=symmetry, noise=2 * temperature,
         initial_variance=initial_variance, duration=duration, dt=dt, scheme=scheme)

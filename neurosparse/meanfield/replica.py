@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from neurosparse.dynamics.gains import Gain
 from neurosparse.dynamics.gains import gain as named_gain
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array, inside, whole
 
 Array = NDArray[np.float64]
 
@@ -101,19 +102,23 @@ def replica_saddle(gain: float, phi: str | Gain | tuple[Any, ...] = "tanh", *, r
         A number out of its range.
     """
     shape = named_gain(phi)
-    if not (math.isfinite(gain) and gain > 0 and math.isfinite(ridge) and ridge >= 0):
-        raise InputError("replica_saddle", found=f"gain {gain!r}, ridge {ridge!r}",
-                         expected="gain > 0 and ridge >= 0")
-    if not 0 < damping <= 1 or points < 9 or iterations < 1 or min(start) <= 0:
-        raise InputError("replica_saddle", found=f"damping {damping!r}, points {points!r}, "
-                         f"iterations {iterations!r}, start {start!r}",
-                         expected="damping in (0, 1], points >= 9, a positive start")
+    operation = "replica_saddle"
+    inside(operation, "gain", gain, 0, open_low=True)
+    inside(operation, "ridge", ridge, 0)
+    inside(operation, "damping", damping, 0, 1, open_low=True)
+    inside(operation, "tolerance", tolerance, 0)
+    whole(operation, "points", points, 9)
+    whole(operation, "iterations", iterations, 1)
+    state = array(operation, "start", start)
+    if state.shape != (4,) or not np.all(np.isfinite(state) & (state > 0)):
+        raise InputError(operation, found=f"start {start!r}",
+                         expected="four finite numbers > 0: q, χ, χ̂ and Q̂")
     node = np.linspace(-_REACH, _REACH, points)
     weight = np.exp(-0.5 * node**2)
     weight /= weight.sum()
     u, v = np.meshgrid(node, node, indexing="ij")
     weights = np.outer(weight, weight)
-    state, residual, number, status = np.array(start), math.inf, 0, "not converged"
+    residual, number, status = math.inf, 0, "not converged"
     moments = (0.0, 0.0)
     while number < iterations:
         number += 1

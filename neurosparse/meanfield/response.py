@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ive, jv
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array, inside
 
 Array = NDArray[np.float64]
 
@@ -36,7 +37,7 @@ def linear_response(times: ArrayLike, gain: float, *, symmetry: float = 0.0) -> 
         A number out of its range.
     """
     _check("linear_response", gain, symmetry)
-    t = np.asarray(times, dtype=np.float64)
+    t = array("linear_response", "times", times)
     past = np.maximum(t, 0.0)
     argument = 2 * gain * math.sqrt(abs(symmetry)) * past
     small = argument < 1e-6
@@ -73,10 +74,10 @@ def linear_variance(gain: float, *, symmetry: float = 0.0, noise: float = 1.0) -
         An unstable network, or a number out of its range.
     """
     _check("linear_variance", gain, symmetry)
-    if gain * (1 + symmetry) >= 1 or not noise >= 0:
-        raise InputError("linear_variance", found=f"gain {gain}, symmetry {symmetry}, "
-                         f"noise {noise}",
-                         expected="gain (1 + symmetry) < 1 and noise >= 0")
+    inside("linear_variance", "noise", noise, 0)
+    if gain * (1 + symmetry) >= 1:
+        raise InputError("linear_variance", found=f"gain {gain}, symmetry {symmetry}",
+                         expected="gain (1 + symmetry) < 1: beyond it the variance is infinite")
     # ω = tan(θ) takes the whole axis to an interval on which the integrand is smooth and periodic
     count = 4096
     angle = math.pi * ((np.arange(count) + 0.5) / count - 0.5)
@@ -89,6 +90,5 @@ def linear_variance(gain: float, *, symmetry: float = 0.0, noise: float = 1.0) -
 
 
 def _check(operation: str, gain: float, symmetry: float) -> None:
-    if not (math.isfinite(gain) and gain >= 0 and -1 <= symmetry <= 1):
-        raise InputError(operation, found=f"gain {gain!r}, symmetry {symmetry!r}",
-                         expected="gain >= 0 and symmetry in [-1, 1]")
+    inside(operation, "gain", gain, 0)
+    inside(operation, "symmetry", symmetry, -1, 1)

@@ -13,18 +13,21 @@ and the last line fixes Δ0: energy is conserved between τ = 0, where ρ' = -σ
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
 
 from neurosparse.dynamics.gains import Gain
+from neurosparse.dynamics.gains import gain as named_gain
 from neurosparse.errors import InputError
 from neurosparse.meanfield.inputs import Constant
 from neurosparse.meanfield.pair_kernel import PairKernel, pair_kernel
 from neurosparse.meanfield.quadrature import average, panels, trapezoid
 
-_UNBOUNDED = 1e6  # Δ0; a gain that saturates stays below g² sup φ²
+_UNBOUNDED = 1e6  # Δ0, in units of what drives it; a gain that saturates stays below g² sup φ²
+_ROUNDING = 1e-11  # of the energies, which are of order one: below it their sign means nothing
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Problem:
     noise: float
     constant: Constant
     operation: str
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the gain is the built-in linear one, for which all is known in closed form."""
+        return self.phi is named_gain("linear")
 
     @property
     def field(self) -> float:
@@ -64,6 +72,49 @@ def is_odd(phi: Gain) -> bool:
     return bool(np.abs(phi.value(x) + phi.value(-x)).max() <= 1e-14 * np.abs(phi.value(x)).max())
 
 
+def rest_slope_moment(phi: Gain, mean: float = 0.0) -> float:
+    """⟨φ'²⟩ as the variance falls to zero: φ'(mean)², at a kink the mean over its two sides."""
+    if mean not in phi.kinks:
+        return float(phi.slope(np.array([mean]))[0]) ** 2
+    near, nearer = (np.array([-1.0, 1.0]) * (abs(mean) or 1.0) * step for step in (1e-8, 1e-12))
+    outer, inner = phi.slope(mean + near) ** 2, phi.slope(mean + nearer) ** 2
+    # a slope that still falls as a power of the distance ends at zero: [x - θ]₊ᵖ with p > 1
+    return 0.5 * float(inner[inner > outer * (1 - 1e-6)].sum())
+
+
+def exact_linear_variance(problem: Problem) -> float:
+    """Δ0 of the linear gain, with σ², v² and the mean m of the input, for a flow or a map.
+
+    (g² m² + v²)/(1 - g²) is frozen, and what fluctuates has the power spectrum σ²/(1 - g² + ω²),
+    or δσ²/|e^{iω} - 1 + δ|² with δ²g² taken off the denominator.
+
+    Raises
+    ------
+    InputError
+        g >= 1 with anything to amplify, or g > 1: the variance is infinite.
+    """
+    g, source = problem.gain, problem.gain**2 * problem.constant.mean**2 + problem.field
+    if g > 1 or (g == 1 and source + problem.noise > 0):
+        raise unbounded(problem)
+    if source + problem.noise == 0:
+        return 0.0
+    left = (1 - g) * (1 + g)
+    fluctuating = problem.noise / (2 * math.sqrt(left))
+    if problem.delta is not None:
+        # at δ = 1 this is σ²/(1 - g²)
+        other = (2 - problem.delta) ** 2 - (problem.delta * g) ** 2
+        fluctuating = problem.noise / math.sqrt(left * other)
+    return source / left + fluctuating
+
+
+def unbounded(problem: Problem) -> InputError:
+    """The refusal of a network whose variance grows without end."""
+    return InputError(problem.operation,
+                      found=f"gain {problem.gain:.12g} with phi {problem.phi.name!r}",
+                      expected="a network whose stationary state is bounded",
+                      mend="Take a smaller gain, or a phi that saturates.")
+
+
 def frozen_variance(problem: Problem) -> float:
     """Δ = g²⟨φ²⟩ + v², the smallest solution that small deviations of Δ do not leave.
 
@@ -75,22 +126,39 @@ def frozen_variance(problem: Problem) -> float:
         There is none: the state grows without bound.
     """
     extra = problem.field + (problem.noise if problem.delta == 1.0 else 0.0)
+    if problem.is_linear:
+        noise = problem.noise if problem.delta == 1.0 else 0.0
+        return exact_linear_variance(replace(problem, noise=noise))
 
     def growth(variance: float) -> float:
-        return problem.gain**2 * problem.moment(variance) + extra - variance
+        """Of the variance, in units of itself."""
+        return (problem.gain**2 * problem.moment(variance) + extra) / variance - 1
 
-    low = 1e-12
-    if growth(low) <= 0:
-        return 0.0 if extra == 0 and problem.moment(0.0) == 0 else float(
-            brentq(growth, 0.0, low, xtol=1e-16))
-    high = low
-    while growth(high) > 0:
-        low, high = high, 2 * high
-        if high > _UNBOUNDED:
-            raise InputError(problem.operation,
-                             found=f"gain {problem.gain:g} with phi {problem.phi.name!r}",
-                             expected="a network whose stationary state is bounded")
-    return float(brentq(growth, low, high, xtol=1e-15, rtol=1e-14))
+    at_zero = problem.gain**2 * problem.moment(0.0) + extra
+    low = 0.5 * at_zero or 1e-12
+    while growth(low) <= 0:
+        if at_zero == 0:
+            return 0.0
+        low /= 2
+    found = _root_above(growth, low, _UNBOUNDED * max(1.0, extra))
+    if found is None:
+        raise unbounded(problem)
+    return found
+
+
+def _root_above(excess: Callable[[float], float], low: float, limit: float) -> float | None:
+    """Zero of a function that is positive at ``low`` and falls; None if there is none to ``limit``.
+
+    Where a gain that ends straight is just critical the function sinks to zero without crossing
+    it, and far out its sign is that of rounding errors: a fall counts once it is clear of them.
+    """
+    high = 2 * low
+    while not (value := excess(high)) < -_ROUNDING:
+        low = high if value > 0 else low
+        high *= 2
+        if high > limit:
+            return None
+    return float(brentq(excess, low, high, xtol=1e-15 * low, rtol=1e-14))
 
 
 def plateau(problem: Problem, kernel: PairKernel) -> float | None:
@@ -124,7 +192,7 @@ def potential(problem: Problem, kernel: PairKernel, rho: float) -> float:
 
 def _energy_gap(problem: Problem, variance: float) -> float:
     """V(1) + σ⁴/(8Δ0²) - V(ρ∞); falls through zero at the solution."""
-    kinetic = problem.noise**2 / (8 * variance**2)
+    kinetic = (problem.noise / variance) ** 2 / 8
     if is_odd(problem.phi) and problem.field == 0 and problem.constant.mean == 0:
         # ρ∞ = 0, and Δ0 ∫C from 0 to 1 is the variance of the primitive of φ: one average
         return kinetic - 0.5 + (problem.gain / variance) ** 2 * primitive_variance(
@@ -153,22 +221,33 @@ def primitive_variance(phi: Gain, variance: float) -> float:
 
 
 def solve_continuous_variance(problem: Problem) -> float:
-    """Δ0 of the flow; the frozen value where the state is a stable fixed point."""
+    """Δ0 of the flow; the frozen value where the state is a stable fixed point.
+
+    Raises
+    ------
+    InputError
+        The state grows without bound.
+    """
+    if problem.is_linear:
+        return exact_linear_variance(replace(problem, delta=None))
+    # the leak alone leaves σ²/2 of the noise
+    start = problem.noise / 4
     if problem.noise == 0:
-        high = frozen_variance(problem)
-        if high == 0 or problem.gain**2 * problem.slope_moment(high) <= 1:
-            return high
-    else:
-        high = max(problem.noise, 1e-8)
-    while _energy_gap(problem, high) > 0:
-        high *= 2
-        if high > _UNBOUNDED:
-            raise InputError(problem.operation,
-                             found=f"gain {problem.gain:g} with phi {problem.phi.name!r}",
-                             expected="a network whose stationary state is bounded")
-    low = high / 2
-    while _energy_gap(problem, low) <= 0:
+        start = frozen_variance(problem)
+        if start == 0 or problem.gain**2 * problem.slope_moment(start) <= 1:
+            return start
+
+    def gap(variance: float) -> float:
+        return _energy_gap(problem, variance)
+
+    if gap(start) > 0:
+        found = _root_above(gap, start, _UNBOUNDED * max(1.0, start))
+        if found is None:
+            raise unbounded(problem)
+        return found
+    low = start / 2
+    while gap(low) <= 0:
         low /= 2
         if low < 1e-14:
-            return high
-    return float(brentq(lambda v: _energy_gap(problem, v), low, 2 * low, xtol=1e-15, rtol=1e-14))
+            return start  # at the onset itself, where the frozen and the chaotic state meet
+    return float(brentq(gap, low, 2 * low, xtol=1e-15 * low, rtol=1e-14))

@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 from neurosparse.dynamics.gains import Gain
 from neurosparse.dynamics.gains import gain as named_gain
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import inside
 from neurosparse.meanfield.covariance_driven import solve_driven
 from neurosparse.meanfield.covariance_flow import Fall, solve_fall
 from neurosparse.meanfield.covariance_map import solve_map_lags
-from neurosparse.meanfield.inputs import Constant, Sinusoid, StationaryInput
+from neurosparse.meanfield.inputs import Constant, Sinusoid, StationaryInput, constant_input
 from neurosparse.meanfield.lag_operator import element_edges, half_line_energies, map_exponent
 from neurosparse.meanfield.solution import StationarySolution, check_covariance
-from neurosparse.meanfield.static import Problem, frozen_variance, solve_continuous_variance
+from neurosparse.meanfield.static import (
+    Problem,
+    exact_linear_variance,
+    frozen_variance,
+    rest_slope_moment,
+    solve_continuous_variance,
+)
 
 Array = NDArray[np.float64]
 
@@ -46,12 +53,13 @@ def static_variance(gain: float, phi: str | Gain | tuple[Any, ...] = "tanh", *,
     Returns
     -------
     float
-        Δ0 to about 1e-12 of itself (smooth gains).
+        Δ0 to about 1e-12 of itself (smooth gains; in closed form for the linear one).
 
     Raises
     ------
     InputError
-        Bad numbers, or a state that is not bounded.
+        Bad numbers, an input that is no Constant, or a state that is not bounded: a linear
+        network's variance is infinite from g = 1 on, that of ReLU from √2.
 
     Notes
     -----
@@ -59,6 +67,8 @@ def static_variance(gain: float, phi: str | Gain | tuple[Any, ...] = "tanh", *,
     Δ0 = g²⟨φ²⟩ + σ² + v² (Molgedey, Schuchhardt and Schuster 1992).
     """
     problem = make_problem("static_variance", gain, phi, delta, noise, drive)
+    if problem.is_linear:
+        return exact_linear_variance(problem)
     if delta is None:
         return solve_continuous_variance(problem)
     if delta == 1.0:
@@ -92,12 +102,13 @@ def stationary(gain: float, phi: str | Gain | tuple[Any, ...] = "tanh", *,
     Returns
     -------
     StationarySolution
-        Autocovariances, largest exponent, response.
+        Autocovariances, largest exponent, response. Under a sinusoid its own part is included.
 
     Raises
     ------
     InputError
-        Bad numbers, an unbounded state, no convergence, or a window too short for a covariance.
+        Bad numbers, an input of another kind, an unbounded state, no convergence, or a window too
+        short for a covariance.
 
     Notes
     -----
@@ -107,6 +118,9 @@ def stationary(gain: float, phi: str | Gain | tuple[Any, ...] = "tanh", *,
     """
     settings = {"gain": gain, "phi": named_gain(phi).name, "delta": delta, "noise": noise,
                 "drive": drive, "tolerance": tolerance}
+    if drive is not None and not isinstance(drive, Constant | Sinusoid):
+        raise InputError("stationary", found=f"drive {drive!r}",
+                         expected="a Constant, a Sinusoid, or None")
     _check_grid(window, lag_step, delta, tolerance)
     if isinstance(drive, Sinusoid) and drive.amplitude > 0:
         problem = make_problem("stationary", gain, phi, delta, noise, None)
@@ -125,27 +139,26 @@ def make_problem(operation: str, gain: float, phi: str | Gain | tuple[Any, ...],
     Raises
     ------
     InputError
-        A number out of its range.
+        A number out of its range, or an input that is no Constant.
     """
-    if not (math.isfinite(gain) and gain >= 0):
-        raise InputError(operation, found=f"gain {gain!r}", expected="a finite number >= 0")
-    if delta is not None and not 0 < delta <= 1:
-        raise InputError(operation, found=f"delta {delta!r}", expected="a number in (0, 1] or None")
-    if not (math.isfinite(noise) and noise >= 0):
-        raise InputError(operation, found=f"noise {noise!r}", expected="a finite number >= 0")
-    return Problem(float(gain), named_gain(phi), delta, float(noise), drive or Constant(),
+    step = None if delta is None else inside(operation, "delta", delta, 0, 1, open_low=True)
+    return Problem(inside(operation, "gain", gain, 0), named_gain(phi), step,
+                   inside(operation, "noise", noise, 0), constant_input(operation, drive),
                    operation)
 
 
 def _check_grid(window: float | None, lag_step: float | None, delta: float | None,
                 tolerance: float) -> None:
     for name, value in (("window", window), ("lag_step", lag_step), ("tolerance", tolerance)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError("stationary", found=f"{name} {value!r}", expected="a number > 0")
+        if value is not None:
+            inside("stationary", name, value, 0, open_low=True)
     if window is not None and lag_step is not None and lag_step > window:
         raise InputError("stationary", found=f"lag_step {lag_step!r} with window {window!r}",
                          expected="a step inside the window")
-    if delta is not None and lag_step is not None and abs(lag_step - delta) > 1e-12:
+    if delta is None:
+        return
+    step = inside("stationary", "delta", delta, 0, 1, open_low=True)
+    if lag_step is not None and abs(lag_step - step) > 1e-12:
         raise InputError("stationary", found=f"lag_step {lag_step!r} with delta {delta!r}",
                          expected="the map's own step, or None")
 
@@ -192,8 +205,7 @@ def _flow_exponent(problem: Problem, fall: Fall, variance: float) -> tuple[float
 
 def _rest(problem: Problem, window: float, lag_step: float | None,
           settings: dict[str, Any]) -> StationarySolution:
-    # a kink at zero is felt by deviations however small: the mean of both sides
-    slope = problem.slope_moment(1e-20 if problem.phi.kinks else 0.0)
+    slope = rest_slope_moment(problem.phi, problem.constant.mean)
     step = lag_step or problem.delta or window / (_POINTS - 1)
     lags = _grid(step, window)
     zero, slopes = np.zeros_like(lags), np.full_like(lags, slope)

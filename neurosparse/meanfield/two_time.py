@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import whole
 from neurosparse.meanfield.two_time_closure import gaussian_closure
 from neurosparse.meanfield.two_time_gaussian import check_covariance
 from neurosparse.meanfield.two_time_problem import Problem, make_problem
@@ -139,10 +140,12 @@ def solve(operation: str, problem: Problem, method: str, *, trajectories: int | 
     if method == "linear":
         runs = [Sweep(problem, exact_sources(count)).run(progress)]
         return combine(problem, runs, method=method, trajectories=0, settings=settings)
-    if replicas < 2:
+    if whole(operation, "replicas", replicas, 0) < 2:
         raise InputError(operation, found=f"replicas {replicas}", expected="at least 2",
                          mend="The standard errors come from the spread of the replicas.")
-    each = max(1024, 2 * count) if trajectories is None else trajectories // replicas
+    whole(operation, "seed", seed, 0)
+    each = (max(1024, 2 * count) if trajectories is None
+            else whole(operation, "trajectories", trajectories, 0) // replicas)
     if each < 16:
         raise InputError(operation, found=f"trajectories {trajectories}",
                          expected=f"at least {16 * replicas} for {replicas} replicas")

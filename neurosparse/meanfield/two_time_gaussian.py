@@ -7,6 +7,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array
 
 Array = NDArray[np.float64]
 
@@ -21,9 +22,9 @@ def check_covariance(matrix: object, operation: str, *, size: int | None = None)
     ------
     InputError
         It is not square, finite and symmetric, or it has an eigenvalue below -1e-10 of the
-        largest one.
+        largest one; or it does not hold numbers.
     """
-    value = np.asarray(matrix, dtype=np.float64)
+    value = array(operation, "covariance", matrix)
     wanted = "[T, T]" if size is None else f"[{size}, {size}]"
     if value.ndim != 2 or value.shape[0] != value.shape[1] or size not in (None, value.shape[0]):
         raise InputError(operation, found=f"a covariance of shape {value.shape}",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import inside
 
 if TYPE_CHECKING:
     from neurosparse.dynamics import Gain
@@ -63,10 +64,8 @@ def make_problem(operation: str, gain: float, phi: Gain, *, gamma: float, symmet
         ("noise", noise, 0.0, math.inf), ("initial_variance", initial_variance, 0.0, math.inf),
         ("gamma", gamma, -math.inf, math.inf), ("duration", duration, 0.0, math.inf),
     ):
-        if not (math.isfinite(value) and low <= value <= high):
-            raise InputError(operation, found=f"{name} {value}",
-                             expected=f"a finite {name} in [{low:g}, {high:g}]")
-    if not (math.isfinite(dt) and 0 < dt <= duration):
+        inside(operation, name, value, low, high)
+    if inside(operation, "dt", dt, 0, open_low=True) > duration:
         raise InputError(operation, found=f"dt {dt} with duration {duration}",
                          expected="0 < dt <= duration")
     if scheme not in SCHEMES:

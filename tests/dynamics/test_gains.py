@@ -126,10 +126,16 @@ def test_a_second_derivative_of_another_shape_is_refused() -> None:
 
 @pytest.mark.parametrize("phi", ALL, ids=IDS)
 def test_the_derivatives_of_the_built_in_gains_pass_as_ones_own(phi: Gain) -> None:
-    # with kinks, too: in arrays and, compiled, in scalars
+    # those with kinks, too
     own = gain((phi.value, phi.slope, phi.curvature))
     assert own.curvature is phi.curvature
-    assert gain(tuple(phi.scalars)).curvature is not None
+
+
+def test_a_compiled_second_derivative_is_compared_too() -> None:
+    value, slope, curvature = gain("relu").scalars
+    assert gain((value, slope, curvature)).curvature is not None
+    with pytest.raises(InputError, match="second function"):
+        gain((value, slope, value))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from neurosparse.dynamics import threshold_power
+from neurosparse.dynamics import Gain, threshold_power
 from neurosparse.errors import InputError
 from neurosparse.meanfield import (
     critical_gain,
@@ -17,6 +17,7 @@ from neurosparse.meanfield import (
     local_noise,
     max_exponent,
     onset_is_continuous,
+    spectrum_density,
     stationary,
 )
 
@@ -27,6 +28,24 @@ def test_row_24_onset_at_the_rest_state():
     assert critical_gain(symmetry=0.5) == pytest.approx(1 / 1.5, abs=1e-14)
     assert critical_gain("relu") == pytest.approx(math.sqrt(2), abs=1e-12)
     assert critical_gain(threshold_power(2.0, 0.5)) == math.inf
+
+
+@pytest.mark.parametrize("exponent", [1.00001, 1.1, 1.5, 2.0, 3.0])
+def test_no_slope_at_rest_no_critical_gain(exponent):
+    phi = threshold_power(exponent)
+    assert critical_gain(phi) == math.inf
+    # nothing is fed back to a deviation however small: the leak's own exponent
+    assert max_exponent(0.5, phi) == -1.0
+    assert max_exponent(0.5, phi, delta=0.5) == pytest.approx(2 * math.log(0.5), rel=1e-14)
+    assert spectrum_density(0.5, phi).share_below([-1.01, -1.0]) == pytest.approx([0.0, 1.0])
+
+
+def test_a_straight_slope_on_one_side_of_rest_has_one():
+    assert critical_gain(threshold_power(1.0)) == pytest.approx(math.sqrt(2), abs=1e-12)
+    leaky = Gain("leaky", lambda x: np.where(x > 0, x, 0.5 * x),
+                 lambda x: np.where(x > 0, 1.0, 0.5), kinks=(0.0,))
+    # over both sides (1 + 1/4)/2
+    assert critical_gain(leaky) == pytest.approx(1 / math.sqrt(0.625), abs=1e-12)
 
 
 def test_row_24_kind_of_onset():
@@ -78,6 +97,10 @@ def test_row_23_linear_variance():
     lambda: critical_gain("relu", symmetry=0.5),
     lambda: critical_gain(symmetry=-1.0),
     lambda: critical_noise(2.0, "relu"),
+    lambda: critical_gain("threshold-power", noise=1.0),
+    lambda: critical_gain((lambda x: np.tanh(x) ** 3,
+                           lambda x: 3 * np.tanh(x) ** 2 / np.cosh(x) ** 2), noise=1.0),
+    lambda: spectrum_density(0.5, "threshold-power", delta=1.0),
     lambda: linear_variance(1.0, symmetry=0.5),
     lambda: linear_response(1.0, 0.5, symmetry=2.0),
     lambda: onset_is_continuous("relu"),

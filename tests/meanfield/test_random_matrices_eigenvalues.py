@@ -143,6 +143,19 @@ def test_excitatory_inhibitory_law_against_a_draw() -> None:  # row 47, papers.m
     assert abs(np.abs(values[order[1]]) - law.radius) < 0.08
 
 
+def test_zero_row_sums_are_taken_off_the_radius_too() -> None:
+    # unequal means of a sparse matrix: row sums carry much of the variance
+    ensemble = {"mean_e": 2.0, "mean_i": -0.1, "std_e": 0.5, "std_i": 0.5, "excitatory": 0.5,
+                "density": 0.3}
+    law = ei_law(800, zero_row_sums=True, **ensemble)
+    # α(1-α)(μ - ⟨μ⟩)² of each half, μ - ⟨μ⟩ = ±1.05, beside α σ²
+    assert law.radius == pytest.approx(math.sqrt(0.3 * 0.25 + 0.21 * 1.05**2), rel=1e-14)
+    values = np.linalg.eigvals(ei_couplings(800, storage="dense", seed=11, zero_row_sums=True,
+                                            **ensemble))
+    assert np.abs(values).max() == pytest.approx(law.radius, rel=0.07)
+    assert ei_law(800, **ensemble).radius > 1.2 * law.radius
+
+
 def test_zero_row_sums_remove_the_outlier() -> None:  # row 47
     law = ei_law(400, zero_row_sums=True, **PAPER)
     assert law.outlier is None

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from neurosparse.errors import InputError
-from neurosparse.meanfield import Constant, average, static_variance, stationary
+from neurosparse.meanfield import (
+    Constant,
+    average,
+    critical_gain,
+    linear_variance,
+    static_variance,
+    stationary,
+)
+
+# the same gain as "linear", but not known to be: solved by the search
+IDENTITY = (lambda x: 1.0 * x, lambda x: np.ones_like(x))
 
 
 @pytest.mark.parametrize(("gain", "variance"), [
@@ -50,7 +60,8 @@ def test_noisy_linear_map(delta):
 @pytest.mark.slow
 def test_relu_with_noise_is_homogeneous():
     one = static_variance(0.8, "relu", noise=1.0)
-    assert static_variance(0.8, "relu", noise=4.0) == pytest.approx(4 * one, rel=1e-9)
+    # so that a large variance is none too large
+    assert static_variance(0.8, "relu", noise=1e7) == pytest.approx(1e7 * one, rel=1e-9)
 
 
 def test_constant_input_that_freezes():
@@ -67,6 +78,50 @@ def test_unbounded_networks_are_refused():
         static_variance(1.6, "relu", delta=1.0, noise=1.0)
     with pytest.raises(InputError, match="bounded"):
         static_variance(1.2, "linear", noise=1.0)
+
+
+@pytest.mark.parametrize("phi", ["linear", IDENTITY], ids=["built in", "own"])
+@pytest.mark.parametrize("delta", [None, 0.5, 1.0])
+@pytest.mark.parametrize("noise", [1e-16, 1e-3, 1.0, 10.0])
+def test_a_linear_network_is_refused_alike_from_its_critical_gain_on(phi, delta, noise):
+    for gain in (1.0, 1.5):
+        for solve in (static_variance, stationary):
+            with pytest.raises(InputError, match="bounded"):
+                solve(gain, phi, delta=delta, noise=noise)
+
+
+@pytest.mark.parametrize("noise", [1e-16, 1e-3, 1.0, 1e8])
+@pytest.mark.parametrize("gain", [0.0, 0.5, 0.999, 1 - 1e-8])
+def test_linear_response_up_to_the_critical_gain(gain, noise):
+    exact = noise / (2 * math.sqrt((1 - gain) * (1 + gain)))
+    assert static_variance(gain, "linear", noise=noise) == pytest.approx(exact, rel=1e-14)
+    if gain < 0.99 and noise < 1e6:
+        assert static_variance(gain, IDENTITY, noise=noise) == pytest.approx(exact, rel=1e-12)
+        assert linear_variance(gain, noise=noise) == pytest.approx(exact, rel=1e-12)
+    assert stationary(0.9, "linear", noise=noise).variance == pytest.approx(
+        noise / (2 * math.sqrt(0.19)), rel=1e-14)
+
+
+@pytest.mark.parametrize("delta", [None, 0.3, 1.0])
+def test_linear_closed_form_is_what_the_search_finds(delta):
+    settings = {"delta": delta, "noise": 0.7, "drive": Constant(mean=0.4, spread=0.3)}
+    searched = static_variance(0.8, IDENTITY, **settings)
+    assert static_variance(0.8, "linear", **settings) == pytest.approx(searched, rel=1e-9)
+    assert stationary(0.8, "linear", **settings).variance == pytest.approx(searched, rel=1e-9)
+
+
+def test_a_little_noise_makes_a_little_variance():
+    # below the onset tanh is linear in so little
+    for noise in (1e-12, 1e-16, 1e-30):
+        assert static_variance(0.5, noise=noise) == pytest.approx(noise / math.sqrt(3), rel=1e-10)
+        assert static_variance(0.5, delta=1.0, noise=noise) == pytest.approx(noise / 0.75,
+                                                                             rel=1e-10)
+
+
+@pytest.mark.slow
+def test_relu_is_refused_alike_from_its_critical_gain_on():
+    with pytest.raises(InputError, match="bounded"):
+        static_variance(critical_gain("relu"), "relu", noise=1.0)
 
 
 @pytest.mark.parametrize("arguments", [

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from neurosparse.dynamics.gains import Gain
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import inside
 from neurosparse.meanfield.depth.moments import Moments, moments
 
 Norm = Literal["none", "pre", "post"]
@@ -61,12 +62,9 @@ class Block:
         for name, value, low in (("weight_variance", self.weight_variance, 0.0),
                                  ("bias_variance", self.bias_variance, 0.0),
                                  ("skip", self.skip, -math.inf),
-                                 ("branch", self.branch, -math.inf),
-                                 ("norm_scale", self.norm_scale, math.ulp(0.0))):
-            if not (math.isfinite(value) and value >= low):
-                kind = {0.0: " >= 0", -math.inf: ""}.get(low, " > 0")
-                raise InputError("Block", found=f"{name} {value!r}",
-                                 expected=f"a finite number{kind}")
+                                 ("branch", self.branch, -math.inf)):
+            inside("Block", name, value, low)
+        inside("Block", "norm_scale", self.norm_scale, 0, open_low=True)
         if self.norm not in ("none", "pre", "post"):
             raise InputError("Block", found=f"norm {self.norm!r}",
                              expected="'none', 'pre' or 'post'")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.dynamics.gains import Gain
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array
 from neurosparse.meanfield.depth.fixed_point import root
 from neurosparse.meanfield.depth.moments import Moments, moments
 
@@ -52,7 +53,7 @@ def critical_line(bias_variance: ArrayLike,
     InputError
         A negative or non-finite σ_b², or one for which the gain has no critical σ_w².
     """
-    bias = np.asarray(bias_variance, dtype=np.float64)
+    bias = array("critical_line", "bias_variance", bias_variance)
     if not (np.all(np.isfinite(bias)) and np.all(bias >= 0)):
         raise InputError("critical_line", found="a bias variance that is negative or not finite",
                          expected="finite numbers >= 0")

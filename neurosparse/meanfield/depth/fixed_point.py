@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import inside
 from neurosparse.meanfield.depth.block import Block
 
 Status = Literal["stable", "marginal", "unbounded"]
@@ -65,11 +66,11 @@ def depth_fixed_point(block: Block, *, start: float = 1.0) -> DepthFixedPoint:
     Raises
     ------
     InputError
-        The start is not a positive number.
+        The start is not a positive number, or ``block`` no Block.
     """
-    if not (math.isfinite(start) and start > 0):
-        raise InputError("depth_fixed_point", found=f"start {start!r}",
-                         expected="a finite number > 0")
+    if not isinstance(block, Block):
+        raise InputError("depth_fixed_point", found=f"block {block!r}", expected="a Block")
+    inside("depth_fixed_point", "start", start, 0, open_low=True)
     q = _variance(block, start)
     if math.isinf(q):
         limit = block.skip**2 if block.norm == "pre" else _gain_at_infinity(block)
@@ -88,8 +89,14 @@ def depth_fixed_point(block: Block, *, start: float = 1.0) -> DepthFixedPoint:
 
 
 def depth_scale(slope: float) -> float:
-    """ξ = -1/ln|slope|: infinite at 1 (and beyond, where nothing relaxes), 0 at 0."""
-    size = abs(slope)
+    """ξ = -1/ln|slope|: infinite at 1 (and beyond, where nothing relaxes), 0 at 0.
+
+    Raises
+    ------
+    InputError
+        ``slope`` is not a finite number.
+    """
+    size = abs(inside("depth_scale", "slope", slope))
     if size == 0:
         return 0.0
     return -1 / math.log(size) if size < 1 - 1e-12 else math.inf

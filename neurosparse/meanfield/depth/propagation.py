@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import inside
 from neurosparse.meanfield.depth.block import Block
 
 
@@ -63,17 +64,16 @@ def propagate_depth(blocks: Iterable[Block], *, variance: float = 1.0,
     Raises
     ------
     InputError
-        No block, a variance that is not positive, or no correlation.
+        No block or something else, a variance that is not positive, or no correlation.
     """
-    stack = list(blocks)
+    stack = list(blocks) if isinstance(blocks, Iterable) else [blocks]
     if not stack:
         raise InputError("propagate_depth", found="no blocks", expected="at least one")
-    if not (np.isfinite(variance) and variance > 0):
-        raise InputError("propagate_depth", found=f"variance {variance!r}",
-                         expected="a finite number > 0")
-    if not -1 <= correlation <= 1:
-        raise InputError("propagate_depth", found=f"correlation {correlation!r}",
-                         expected="a number in [-1, 1]")
+    if not (isinstance(blocks, Iterable) and all(isinstance(block, Block) for block in stack)):
+        raise InputError("propagate_depth", found=f"blocks {blocks!r}",
+                         expected="Blocks in a row: [block] * depth")
+    inside("propagate_depth", "variance", variance, 0, open_low=True)
+    inside("propagate_depth", "correlation", correlation, -1, 1)
     q, c, log_gain = [float(variance)], [float(correlation)], []
     with np.errstate(divide="ignore"):
         for block in stack:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.meanfield.checks import array
 
 
 def column_radius(variances: ArrayLike, fractions: ArrayLike | None = None) -> float:
@@ -46,7 +47,7 @@ def column_radial_distribution(radius: ArrayLike, variances: ArrayLike,
     """
     operation = "column_radial_distribution"
     variance, share = _populations(operation, variances, fractions)
-    r = np.asarray(radius, dtype=np.float64)
+    r = array(operation, "radius", radius)
     if not np.all(r >= 0):
         raise InputError(operation, found="a radius below zero or NaN", expected="r >= 0")
     edge = share @ variance
@@ -64,9 +65,9 @@ def column_radial_distribution(radius: ArrayLike, variances: ArrayLike,
 
 def _populations(operation: str, variances: ArrayLike, fractions: ArrayLike | None
                  ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    variance = np.atleast_1d(np.asarray(variances, dtype=np.float64))
+    variance = np.atleast_1d(array(operation, "variances", variances))
     share = (np.full(variance.shape, 1 / variance.size) if fractions is None
-             else np.atleast_1d(np.asarray(fractions, dtype=np.float64)))
+             else np.atleast_1d(array(operation, "fractions", fractions)))
     if variance.ndim != 1 or share.shape != variance.shape:
         raise InputError(operation, found=f"shapes {variance.shape} and {share.shape}",
                          expected="one variance and one fraction a population")

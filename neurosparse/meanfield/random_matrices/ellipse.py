@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurosparse.meanfield.random_matrices.checks import inside
+from neurosparse.meanfield.checks import array, complex_array, inside
 
 
 def elliptic_axes(gain: float, *, symmetry: float = 0.0, sparsity: float = 0.0
@@ -51,7 +51,7 @@ def elliptic_density(eigenvalue: ArrayLike, gain: float, *, symmetry: float = 0.
     inside("elliptic_density", "symmetry", symmetry, -1, 1, open_low=True, open_high=True)
     inside("elliptic_density", "sparsity", sparsity, 0, 1, open_high=True)
     real, imaginary = elliptic_axes(gain, symmetry=symmetry, sparsity=sparsity)
-    z = np.asarray(eigenvalue, dtype=np.complex128)
+    z = complex_array("elliptic_density", "eigenvalue", eigenvalue)
     within = (z.real / real) ** 2 + (z.imag / imaginary) ** 2 <= 1
     return np.where(within, 1 / (math.pi * real * imaginary), 0.0)
 
@@ -73,7 +73,7 @@ def rest_density(exponent: ArrayLike, gain: float, *, symmetry: float = 0.0,
     inside("rest_density", "sparsity", sparsity, 0, 1, open_high=True)
     inside("rest_density", "symmetry", symmetry, -1, 1, open_low=True)
     axis, _ = elliptic_axes(gain, symmetry=symmetry, sparsity=sparsity)
-    away = np.asarray(exponent, dtype=np.float64) + 1
+    away = array("rest_density", "exponent", exponent) + 1
     return np.asarray(2 / (math.pi * axis**2) * np.sqrt(np.maximum(axis**2 - away**2, 0)))
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurosparse.meanfield.random_matrices.checks import inside
+from neurosparse.meanfield.checks import array, inside
 
 
 def masked_edges(rows: int, columns: int, *, sparsity: float = 0.0, gain: float = 1.0
@@ -49,7 +49,7 @@ def masked_density(value: ArrayLike, rows: int, columns: int, *, sparsity: float
     """
     scale, ratio = _scale("masked_density", rows, columns, sparsity, gain)
     low, high = masked_edges(rows, columns, sparsity=sparsity, gain=gain)
-    x = np.asarray(value, dtype=np.float64)
+    x = array("masked_density", "value", value)
     if scale == 0:
         return np.zeros(x.shape)
     root = np.sqrt(np.maximum((high - x) * (high + x) * (x - low) * (x + low), 0))

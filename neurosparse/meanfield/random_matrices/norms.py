@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.errors import InputError
-from neurosparse.meanfield.random_matrices.checks import inside
+from neurosparse.meanfield.checks import array, inside
 
 Array = NDArray[np.float64]
 Kind = Literal["rms", "layer"]
@@ -41,7 +41,11 @@ def norm_jacobian(x: ArrayLike, kind: Kind, *, gain: ArrayLike = 1.0, eps: float
     d = state.size
     centre = np.eye(d) - (1 / d if kind == "layer" else 0.0)
     inner = centre - np.outer(state, state) / (d * r * r)
-    return np.asarray(np.broadcast_to(np.asarray(gain, np.float64), (d,))[:, None] * inner / r)
+    scale = array("norm_jacobian", "gain", gain)
+    if scale.shape not in ((), (d,)):
+        raise InputError("norm_jacobian", found=f"a gain of shape {scale.shape}",
+                         expected=f"a number or [{d}]")
+    return np.asarray(np.broadcast_to(scale, (d,))[:, None] * inner / r)
 
 
 def norm_singular_values(x: ArrayLike, kind: Kind, *, eps: float = 0.0) -> Array:
@@ -97,7 +101,7 @@ def softmax_bound(logits: ArrayLike | None = None, *, temperature: float = 1.0) 
 
 def _softmax(operation: str, logits: ArrayLike, temperature: float) -> Array:
     inside(operation, "temperature", temperature, 0, open_low=True)
-    z = np.asarray(logits, dtype=np.float64)
+    z = array(operation, "logits", logits)
     if z.ndim != 1 or not z.size or not math.isfinite(z.max()):
         raise InputError(operation, found=f"logits of shape {z.shape}, some NaN or infinite"
                          if z.ndim == 1 else f"logits of shape {z.shape}",
@@ -107,7 +111,7 @@ def _softmax(operation: str, logits: ArrayLike, temperature: float) -> Array:
 
 
 def _normalise(operation: str, x: ArrayLike, kind: str, eps: float) -> tuple[Array, float, float]:
-    state = np.asarray(x, dtype=np.float64)
+    state = array(operation, "x", x)
     if kind not in ("rms", "layer"):
         raise InputError(operation, found=f"kind {kind!r}", expected="'rms' or 'layer'")
     if state.ndim != 1 or state.size < 2 or not np.all(np.isfinite(state)):

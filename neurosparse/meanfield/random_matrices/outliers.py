@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.dynamics.excitatory_inhibitory import ei_outlier, ei_radius
 from neurosparse.errors import InputError
-from neurosparse.meanfield.random_matrices.checks import inside
+from neurosparse.meanfield.checks import array, inside
 
 
 def low_rank_outliers(left: ArrayLike, right: ArrayLike, gain: float, *, symmetry: float = 0.0,
@@ -39,7 +39,7 @@ def low_rank_outliers(left: ArrayLike, right: ArrayLike, gain: float, *, symmetr
         Shapes that differ, or a value out of its range.
     """
     operation = "low_rank_outliers"
-    m, n = (np.asarray(side, dtype=np.float64) for side in (left, right))
+    m, n = array(operation, "left", left), array(operation, "right", right)
     m, n = (side[:, None] if side.ndim == 1 else side for side in (m, n))
     if m.ndim != 2 or m.shape != n.shape:
         raise InputError(operation, found=f"shapes {m.shape} and {n.shape}",
@@ -85,7 +85,7 @@ def ei_law(n: int, *, zero_row_sums: bool = False, dale: Literal["average", "str
     n
         Number of neurons.
     zero_row_sums, dale
-        As of the couplings; zero row sums remove the outlier.
+        As of the couplings; zero row sums remove the outlier and change the radius.
     **ensemble
         ``mean_e``, ``mean_i``, ``std_e``, ``std_i``, ``excitatory``, ``density``, ``gain``.
 
@@ -94,5 +94,5 @@ def ei_law(n: int, *, zero_row_sums: bool = False, dale: Literal["average", "str
     InputError
         A value out of its range.
     """
-    return EILaw(ei_radius(dale=dale, **ensemble),
+    return EILaw(ei_radius(dale=dale, zero_row_sums=zero_row_sums, **ensemble),
                  ei_outlier(n, dale=dale, zero_row_sums=zero_row_sums, **ensemble))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurosparse.meanfield.random_matrices.checks import inside
+from neurosparse.meanfield.checks import array, inside, whole
 
 
 def gaussian_product_exponents(size: int, gain: float = 1.0) -> NDArray[np.float64]:
@@ -22,7 +22,7 @@ def gaussian_product_exponents(size: int, gain: float = 1.0) -> NDArray[np.float
     """
     from scipy.special import digamma
 
-    inside("gaussian_product_exponents", "size", size, 1)
+    whole("gaussian_product_exponents", "size", size, 1)
     inside("gaussian_product_exponents", "gain", gain, 0, open_low=True)
     order = np.arange(size, 0, -1)
     return np.asarray(0.5 * (math.log(2 * gain**2 / size) + digamma(order / 2)), dtype=np.float64)
@@ -37,7 +37,7 @@ def gaussian_product_quantile(position: ArrayLike, gain: float = 1.0) -> NDArray
         The gain is not positive.
     """
     inside("gaussian_product_quantile", "gain", gain, 0, open_low=True)
-    x = np.asarray(position, dtype=np.float64)
+    x = array("gaussian_product_quantile", "position", position)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(0.5 * np.log(gain**2 * (1 - x)))
 
@@ -51,5 +51,5 @@ def gaussian_product_distribution(exponent: ArrayLike, gain: float = 1.0) -> NDA
         The gain is not positive.
     """
     inside("gaussian_product_distribution", "gain", gain, 0, open_low=True)
-    s = np.asarray(exponent, dtype=np.float64)
+    s = array("gaussian_product_distribution", "exponent", exponent)
     return np.asarray(np.exp(np.minimum(2 * s - 2 * math.log(gain), 0.0)))

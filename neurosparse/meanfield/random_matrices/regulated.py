@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurosparse.meanfield.random_matrices.checks import inside
+from neurosparse.meanfield.checks import array, inside
 
 
 def regulated_edges(gain: float) -> tuple[float, float]:
@@ -54,7 +54,7 @@ def regulated_density(value: ArrayLike, gain: float) -> NDArray[np.float64]:
         The gain is not positive.
     """
     g = inside("regulated_density", "gain", gain, 0, open_low=True)
-    x = np.asarray(value, dtype=np.float64)
+    x = array("regulated_density", "value", value)
     low, high = regulated_edges(g)
     density = np.zeros(x.shape)
     for index in np.ndindex(x.shape):

@@ -34,7 +34,7 @@ def max_slope(activation: str) -> tuple[float, float]:
     """
     fixed = {"tanh": (1.0, 0.0), "erf": (2 / math.sqrt(math.pi), 0.0), "sigmoid": (0.25, 0.0),
              "linear": (1.0, 0.0), "relu": (1.0, 1.0)}
-    if activation in fixed:
+    if isinstance(activation, str) and activation in fixed:
         return fixed[activation]
     if activation == "gelu":
         at = math.sqrt(2)

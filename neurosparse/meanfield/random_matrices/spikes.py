@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from neurosparse.meanfield.random_matrices.checks import inside
+from neurosparse.meanfield.checks import inside
 
 
 @dataclass(frozen=True)
