@@ -56,7 +56,7 @@ class StorageError(NeurosparseError, OSError):
 
 
 class ResumeError(NeurosparseError, ValueError):
-    """The unfinished work in a folder belongs to another run."""
+    """The unfinished work, or the results, in a folder belong to another run."""
 
 
 class DivergenceError(NeurosparseError, ArithmeticError):

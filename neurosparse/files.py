@@ -15,7 +15,8 @@ from typing import Any
 from neurosparse.errors import FormatError, InputError, StorageError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP,
+           errno.ENAMETOOLONG)
 
 
 @contextmanager
@@ -35,12 +36,23 @@ def translated_errors(path: Path) -> Iterator[None]:
                 f"write {path}", found=f"a full disk ({os.strerror(code)})", expected="free space",
                 mend="Free some space or choose another folder with --out.",
             ) from error
-        if code in _CLOSED:
+        if code in _CLOSED or (code == errno.ENOENT and _is_of(path, error)):
             raise StorageError(
                 f"write {path}", found=os.strerror(code), expected="a folder you may write",
                 mend="Choose another folder with --out.",
             ) from error
         raise
+
+
+def _is_of(path: Path, error: Exception) -> bool:
+    """Whether what does not exist is the place itself: /proc takes no folder, and says so."""
+    name, beside = getattr(error, "filename", None), f".{path.name}."
+    if not isinstance(name, (str, os.PathLike)):
+        return beside in str(error)
+    missing = Path(name)
+    # What lies elsewhere is a file that was to be read while writing: an error of its own.
+    return (missing in (path, *path.parents) or missing.parent == path
+            or missing.name.startswith(beside))
 
 
 def _sync(path: Path) -> None:

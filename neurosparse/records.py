@@ -156,12 +156,32 @@ def check_same_run(path: str | Path, now: Mapping[str, Any]) -> None:
         before = read_json(path)
     except InputError:
         before = {}
+    check_same(before, now, Path(path).parent, run="unfinished")
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, *, run: str
+               ) -> None:
+    """Refuse one run in the place of another.
+
+    Parameters
+    ----------
+    before, now
+        All that decides the result of the run in ``folder``, and of this one.
+    run
+        ``"unfinished"`` or ``"finished"``.
+
+    Raises
+    ------
+    ResumeError
+        Names the first thing that differs.
+    """
     plain = json.loads(json.dumps(now))  # as a file has it: tuples are lists
     differ = sorted(key for key in {*before, *plain} if before.get(key) != plain.get(key))
     if differ:
         key = differ[0]
         raise ResumeError(
-            f"resume in {Path(path).parent}",
+            f"resume in {folder}",
             found=f"{key} {plain.get(key)!r} (and {len(differ) - 1} more differences)",
-            expected=f"{key} {before.get(key)!r}, as in the unfinished run",
-            mend="Repeat the same command, or discard the work with --overwrite.")
+            expected=f"{key} {before.get(key)!r}, as in the {run} run",
+            mend="Repeat the same command, or discard the "
+                 f"{'results' if run == 'finished' else 'work'} with --overwrite.")

@@ -17,6 +17,7 @@ from neurosparse.adaptation.layer import MaskedLora, adapters_of
 from neurosparse.adaptation.packed_layer import PackedMaskedLora
 from neurosparse.errors import InputError, ModelError
 from neurosparse.models import find_blocks, find_targets
+from neurosparse.models.targets import check_patterns
 from neurosparse.sparse import SparseLinear
 
 
@@ -74,7 +75,7 @@ def lora_config(model: nn.Module, rank: int = 8, *, scale: float = 2.0, dropout:
     ModelError
         Nothing to adapt, or names that PEFT takes for fused experts.
     InputError
-        A rank for what is not a linear of the blocks.
+        A rank for what is not a linear of the blocks; a pattern that fits none.
     """
     names = linears_of(model, exclude)
     by_name = dict(ranks or {})
@@ -125,9 +126,13 @@ def linears_of(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
     ------
     ModelError
         There is none.
+    InputError
+        A pattern that fits none.
     """
     packed = [f"{name}.{inner}" for name, block in find_blocks(model)
               for inner, module in block.named_modules() if isinstance(module, SparseLinear)]
+    if packed:
+        check_patterns(exclude, packed)
     names = packed or [target.name for target in find_targets(model, exclude=exclude)
                        if target.expert is None]
     names = [name for name in names if not any(fnmatchcase(name, one) for one in exclude)]

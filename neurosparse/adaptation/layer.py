@@ -25,6 +25,7 @@ from neurosparse.adaptation.masked_product import (
     tiles,
 )
 from neurosparse.errors import InputError, ModelError
+from neurosparse.models.linears import is_conv1d
 from neurosparse.sparse.bits import count, ones, pack_bits, unpack_bits
 
 
@@ -52,6 +53,9 @@ class MaskedLora(Linear):
             self.lora_mask = BufferDict({}, persistent=True)
             self.rank: dict[str, int] = {}
             self._kept: list[Tensor] = []
+            # Of each layer by itself, whatever the configuration says: GPT-2 keeps (in, out), and a
+            # model may hold linears beside it.
+            self.fan_in_fan_out = is_conv1d(self.get_base_layer())
         most = min(self.in_features, self.out_features)
         if r > most:
             raise InputError("masked LoRA", found=f"rank {r}",

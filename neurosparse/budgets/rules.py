@@ -107,7 +107,7 @@ def allocate(profile: Profile, sparsity: float, *, rule: str = "uniform", lower:
     ----------
     profile
         Measured by ``measure.profile`` with ``evidence_for(rule)``; sizes are enough for
-        ``uniform`` and ``arithmetic`` with a step.
+        ``uniform`` and ``arithmetic`` with a step, and for a sparsity of 0.
     sparsity
         Share of all parameters of the targets to take away, in [0, 1).
     rule
@@ -132,18 +132,21 @@ def allocate(profile: Profile, sparsity: float, *, rule: str = "uniform", lower:
     check_sparsity(sparsity)
     check_options(rule, options)
     form = form_of(RULES[rule])
-    check_evidence(profile, form.evidence(options), f"allocate with rule {rule!r}")
+    evidence = form.evidence(options)
+    nothing = not sparsity and bool(evidence)  # nothing goes: there is no need to measure where
+    if not nothing:
+        check_evidence(profile, evidence, f"allocate with rule {rule!r}")
     low, high = target_bounds(profile, lower, upper)
     check_feasible(profile, sparsity, low, high)
-    rates = exact_mean(RULES[rule](profile, sparsity, **options), profile.sizes, sparsity,
-                       lower=low, upper=high)
+    wanted = np.zeros(len(profile.sizes)) if nothing else RULES[rule](profile, sparsity, **options)
+    rates = exact_mean(wanted, profile.sizes, sparsity, lower=low, upper=high)
     if multiple is not None:
         rates = on_multiples(rates, profile.sizes, multiple, lower=low, upper=high)
     return Budget(
         kind="sparsity",
         model=ModelIdentity(**profile.model) if profile.model else None,
         rule=Rule(name=rule, options=options, profile_sha256=profile.sha256,
-                  notes=form.notes(profile, sparsity, options)),
+                  notes={} if nothing else form.notes(profile, sparsity, options)),
         total=Total(asked=sparsity, kept=float(np.average(rates, weights=profile.sizes)),
                     weight="parameters"),
         targets=[BudgetTarget(name=name, size=int(size), value=float(rate))

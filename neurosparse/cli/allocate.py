@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,6 +55,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the budget as JSON.")] = False,
     force: Annotated[bool, typer.Option(
         "--force", help="Take a profile of another model.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
     progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """Decide how much of every linear may go."""
@@ -74,6 +76,7 @@ def command(
 
     goal = _one_of({"--sparsity": sparsity, "--bits": bits, "--max-bytes": max_bytes,
                     "--tokens-per-s": tokens_per_s, "--max-perplexity": max_perplexity})
+    _refuse_taken(out, overwrite)
     options: dict[str, Any] = dict(_pair("--option", text) for text in option or [])
     if rule == "propagation":
         options = {**propagation_options(method, refit), **options}
@@ -110,6 +113,15 @@ def command(
         _draw(figure, measured, found.budget, beside, bounds)
     print(json.dumps(found.budget.as_dict(), indent=2) if as_json else
           found if explain else _short(out, found.budget))
+
+
+def _refuse_taken(out: str, overwrite: bool) -> None:
+    """A budget may have been edited by hand: it is not replaced unasked."""
+    from neurosparse.errors import InputError
+
+    if Path(out).exists() and not overwrite:
+        raise InputError("allocate", found=f"{out} exists", expected="a new file",
+                         mend="Name another with --out, or replace it with --overwrite.")
 
 
 def _short(out: str, budget: Budget) -> str:

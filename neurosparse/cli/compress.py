@@ -88,7 +88,7 @@ def command(
         batch_size=batch_size, stream=stream, hidden=hidden, seed=seed,
     )
     if dry_run:
-        _print_plan(plan(options).as_dict(), as_json=as_json)
+        _print_plan(plan(options, resume=resume, overwrite=overwrite).as_dict(), as_json=as_json)
         return
     arguments = options.as_dict()
     with shown(progress) as see:

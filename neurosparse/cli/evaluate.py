@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -39,7 +40,7 @@ def command(
     from neurosparse.measure import choice_items
     from neurosparse.pipeline import evaluate
     from neurosparse.pipeline.evaluate import read_windows
-    from neurosparse.pipeline.texts import report_windows
+    from neurosparse.pipeline.texts import report_windows, too_few
     from neurosparse.records import RunRecord
 
     if dry_run:
@@ -60,9 +61,13 @@ def command(
         found = evaluate(model, report, prompt=prompt if speed else None, dtype=dtype,
                          device=device, stream=stream, sample=speed, progress=see,
                          choices=choice_items(choices, language=language) if tasks else ())
+        if tokens is None and report is not None:
+            found["notes"] += too_few("report", len(report), windows)
     record.results = found
     if out is not None:
         record.write(out)
+    for note in found["notes"]:
+        print(f"note: {note}", file=sys.stderr)
     print(json.dumps(found) if as_json else _text(found))
 
 

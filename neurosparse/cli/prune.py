@@ -156,7 +156,10 @@ def _print_cost(found: dict[str, Any]) -> None:
         print(f"  {stage:<12} about {seconds:8.0f} s")
     for note in found["notes"]:
         print(note)
-    print(f"memory about {found['memory_bytes'] / 1e6:,.0f} MB\nNothing was run or written.")
+    disk = found["disk_bytes"]
+    print(f"memory about {found['memory_bytes'] / 1e6:,.0f} MB"
+          + ("" if disk is None else f", disk about {disk / 1e6:,.1f} MB") + "\n"
+          "Nothing was run or written.")
 
 
 def _print_cut(found: dict[str, Any], out: str) -> None:

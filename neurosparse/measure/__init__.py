@@ -43,7 +43,13 @@ from neurosparse.measure.profile import profile, profile_cost, sizes_only
 from neurosparse.measure.ranks import Ranks, row_ranks
 from neurosparse.measure.replay import Replay
 from neurosparse.measure.structure_rule import structure_rates
-from neurosparse.measure.timing import GenerationSpeed, generation_speed, loop_speed, python_share
+from neurosparse.measure.timing import (
+    GenerationSpeed,
+    generation_speed,
+    loop_speed,
+    prefill_speed,
+    python_share,
+)
 from neurosparse.measure.turns import Spread, Summary, Turn, summarise
 from neurosparse.measure.video_answers import VideoAsked, Watching, calibration_prompts
 
@@ -103,6 +109,7 @@ __all__ = [
     "paired_counts",
     "paired_difference",
     "perplexity",
+    "prefill_speed",
     "profile",
     "profile_cost",
     "protocol",

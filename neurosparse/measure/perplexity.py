@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from neurosparse.errors import InputError
-from neurosparse.models import BlockWalk, is_streamed
+from neurosparse.models import BlockWalk, check_length, is_streamed
 from neurosparse.progress import Progress, silent
 
 # Logits are the largest tensor of a pass; 2^27 numbers are 512 MB in float32.
@@ -63,11 +63,13 @@ def perplexity(model: nn.Module, tokens: torch.Tensor, *, batch_size: int = 4,
     Raises
     ------
     InputError
-        ``tokens`` is empty or its windows are shorter than two tokens.
+        ``tokens`` is empty, or its windows are shorter than two tokens or longer than the model's
+        context.
     """
     if tokens.ndim != 2 or tokens.shape[0] < 1 or tokens.shape[1] < 2:
         raise InputError("perplexity", found=f"tokens of shape {tuple(tokens.shape)}",
                          expected="(windows, length) with at least one window of two tokens")
+    check_length(model, tokens.shape[1], "perplexity")
     vocabulary = model.get_output_embeddings().weight.shape[0]  # type: ignore[operator]
     fits = max(1, _LOGITS // (vocabulary * tokens.shape[1]))
     batch_size = min(batch_size, fits, len(tokens))

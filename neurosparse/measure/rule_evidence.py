@@ -32,7 +32,7 @@ def collector_of(name: str, sparsity: float, folder: str | Path | None = None,
 def evidence_of(rule: str, sparsity: float, options: dict[str, Any], *,
                 folder: str | Path | None = None, products: str = "auto"
                 ) -> list[str | Collector]:
-    """Evidence for one rule at one sparsity, as ``measure.profile`` takes it.
+    """Evidence for one rule at one sparsity, as ``measure.profile`` takes it; none at 0.
 
     Parameters
     ----------
@@ -48,5 +48,6 @@ def evidence_of(rule: str, sparsity: float, options: dict[str, Any], *,
     BudgetError
         Unknown rule, or wrong options.
     """
-    return [collector_of(name, sparsity, folder, products)
-            for name in evidence_for(rule, **options)]
+    names = evidence_for(rule, **options)
+    # Where nothing goes there is nothing to choose, and no milder budget to measure it at.
+    return [collector_of(name, sparsity, folder, products) for name in names] if sparsity else []

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from neurosparse.errors import InputError
+from neurosparse.models.last_row import last_row
+from neurosparse.models.placement import settle
 from neurosparse.sparse import Loop, TorchLoop
 
 WARM_STEPS = 4
@@ -92,6 +94,25 @@ def loop_speed(loop: Loop, prompt: torch.Tensor, *, steps: int = 48, repeats: in
         decode=1 / statistics.median(writes),
         prompt=prompt.shape[1], steps=steps, loop=loop.about,
     )
+
+
+def prefill_speed(model: nn.Module, prompt: torch.Tensor, *, repeats: int = 3) -> float:
+    """Prompt tokens a second in the model's forward; it needs no cache to write on from.
+
+    Parameters
+    ----------
+    model
+        Causal language model, dense or packed.
+    prompt, repeats
+        As in ``loop_speed``.
+    """
+    reads = []
+    with torch.inference_mode(), last_row(model):
+        for _ in range(repeats + 1):
+            begin = time.perf_counter()
+            settle(model(input_ids=prompt, use_cache=False, logits_to_keep=1).logits)
+            reads.append(time.perf_counter() - begin)
+    return prompt.shape[1] / statistics.median(reads[1:])
 
 
 def python_share(model: nn.Module, prompt: torch.Tensor, *, steps: int = 6) -> float:

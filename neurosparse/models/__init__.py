@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from neurosparse.models.blocks import Blocks, find_blocks
+from neurosparse.models.context import check_length, context_of
 from neurosparse.models.documents import read_documents
 from neurosparse.models.identity import identity
 from neurosparse.models.loading import LoadedModel, load, load_empty, load_tokenizer
@@ -36,6 +37,8 @@ __all__ = [
     "LoadedModel",
     "ModelSource",
     "Target",
+    "check_length",
+    "context_of",
     "fast_on",
     "fast_products",
     "find_blocks",

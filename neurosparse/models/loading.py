@@ -13,12 +13,13 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from neurosparse.errors import FormatError, InputError, ModelError
+from neurosparse.errors import FormatError, InputError, ModelError, NeurosparseError
 from neurosparse.models.gguf_reading import read_once
 from neurosparse.models.identity import NAME_ATTRIBUTE
 from neurosparse.models.quiet import quiet
 from neurosparse.models.source import ModelSource, resolve
 from neurosparse.models.streaming import build_empty, build_streamed
+from neurosparse.models.widths import prepare_for, shape_skeleton
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -51,7 +52,8 @@ def load(
     device_map: Any = None,
     stream: bool = False,
 ) -> LoadedModel:
-    """Load a causal language model (the language part of a vision-language model included).
+    """Load a causal language model (the language part of a vision-language model included), one
+    whose blocks ``prune --structured`` cut to different widths too.
 
     Parameters
     ----------
@@ -96,6 +98,7 @@ def load(
     with _calm(source):
         config = _config(source)
         _refuse_packed(source, config)
+        prepare_for(config)
         model_class = _model_class(source, config)
         if stream:
             model = build_streamed(
@@ -125,7 +128,7 @@ def load_empty(name: str | Path) -> nn.Module:
     with _calm(source):
         config = _config(source)
         model_class = _model_class(source, config)
-        model: Any = build_empty(model_class, config, dtype=torch.float32)
+        model: Any = shape_skeleton(build_empty(model_class, config, dtype=torch.float32))
         model.tie_weights()
     model.requires_grad_(False)
     object.__setattr__(model, NAME_ATTRIBUTE, source.name)
@@ -243,6 +246,8 @@ def _from_pretrained(
         model, info = model_class.from_pretrained(
             str(source.path), config=config, local_files_only=True, **options
         )
+    except NeurosparseError:  # of the widths of a cut model
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         if _out_of_memory(error):
             raise ModelError(

@@ -21,6 +21,7 @@ from neurosparse.errors import FormatError, ModelError
 from neurosparse.models.blocks import Blocks, find_blocks
 from neurosparse.models.quiet import quiet
 from neurosparse.models.shards import StoredTensor, read_headers
+from neurosparse.models.widths import is_plain_cut, shape_skeleton
 
 _ATTRIBUTE = "_neurosparse_stream"
 
@@ -226,15 +227,16 @@ def build_streamed(
     ModelError
         The checkpoint is quantised.
     """
-    if getattr(config, "quantization_config", None) is not None:
+    if getattr(config, "quantization_config", None) is not None and not is_plain_cut(config):
         raise ModelError(
             f"stream {folder}", found="a quantised checkpoint", expected="dense weights",
             mend="Load it without stream, or dequantise it first.",
         )
-    model = build_empty(model_class, config, dtype=dtype)
+    model: Any = shape_skeleton(build_empty(model_class, config, dtype=dtype))
     stream = StreamedBlocks(model, folder, dtype=dtype, device=device)
     stream.load_rest(model)
     # A plain attribute: not a module, not a parameter, so no state_dict ever sees it.
     object.__setattr__(model, _ATTRIBUTE, stream)
     model.requires_grad_(False)
-    return model.eval()
+    streamed: nn.Module = model.eval()
+    return streamed

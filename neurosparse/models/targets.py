@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch import nn
 
-from neurosparse.errors import ModelError
+from neurosparse.errors import InputError, ModelError
 from neurosparse.models.blocks import Blocks, find_blocks
 from neurosparse.models.linears import (
     OUTPUTS,
@@ -104,6 +104,22 @@ def _of_block(name: str, block: nn.Module, index: int) -> Iterator[Target]:
             yield from _of_experts(path, module, index)
 
 
+def check_patterns(patterns: Iterable[str], names: Sequence[str]) -> None:
+    """Refuse a glob pattern of what to leave alone that fits none of the names.
+
+    Raises
+    ------
+    InputError
+        There is one.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(
+                "find the targets", found=f"exclude {pattern!r}, which fits no target",
+                expected=f"a glob pattern on whole names such as {names[0]}",
+            )
+
+
 def find_targets(
     model: nn.Module, *, exclude: Iterable[str] = (), blocks: Blocks | None = None
 ) -> list[Target]:
@@ -125,6 +141,8 @@ def find_targets(
     ------
     ModelError
         The model has no decoder blocks, or nothing is left.
+    InputError
+        A pattern that fits no target: a word written wrong would prune what was to stay.
     """
     patterns = [exclude] if isinstance(exclude, str) else list(exclude)
     found = blocks if blocks is not None else find_blocks(model)
@@ -140,6 +158,7 @@ def find_targets(
             expected="a dense model",
             mend="A model that is quantised or packed already cannot be pruned again.",
         )
+    check_patterns(patterns, [target.name for target in everything])
     kept = [
         target
         for target in everything

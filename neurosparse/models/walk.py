@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from neurosparse.errors import InputError
 from neurosparse.models.blocks import find_blocks
 from neurosparse.models.capture import Call, Recorder, first_tensor
+from neurosparse.models.context import check_length
 from neurosparse.models.hidden import make_store
 from neurosparse.models.modality import reads_images
 from neurosparse.models.placement import device_of, moved
@@ -65,7 +66,8 @@ class BlockWalk:
     ------
     InputError
         ``tokens`` is not an integer matrix with at least one row, holds ids outside the
-        vocabulary, or ``batch_size`` or ``store`` is out of range.
+        vocabulary, or is longer than the model's context; ``batch_size`` or ``store`` is out of
+        range.
     ModelError
         The model has no decoder blocks, or its blocks cannot be replayed one by one.
     """
@@ -321,6 +323,7 @@ def _check_tokens(model: nn.Module, tokens: Tensor, batch_size: int) -> None:
         raise InputError(operation, found="no tokens", expected="at least one window")
     if batch_size < 1:
         raise InputError(operation, found=f"batch_size={batch_size}", expected="at least 1")
+    check_length(model, tokens.shape[1], operation)
     getter = getattr(model, "get_input_embeddings", None)
     embedding = getter() if getter is not None else None
     if isinstance(embedding, nn.Embedding):

@@ -22,7 +22,7 @@ from neurosparse.pipeline.adapt_options import AdaptOptions, Windows, gather_win
 from neurosparse.pipeline.adapt_saving import save_adapted
 from neurosparse.pipeline.opening import Opened, open_model
 from neurosparse.progress import Progress, silent
-from neurosparse.records import RunRecord
+from neurosparse.records import RunRecord, check_same
 from neurosparse.sparse import is_packed
 
 _WORK, _LOG = ".work", "losses.jsonl"
@@ -41,11 +41,11 @@ def adapt_step(options: AdaptOptions, *, resume: bool = False, overwrite: bool =
     ------
     NeurosparseError
         As ``losa``, ``recover``, ``open_model`` and the texts; results or unfinished work in
-        ``out`` that neither ``resume`` nor ``overwrite`` is for.
+        ``out`` that neither ``resume`` nor ``overwrite`` is for, or of another run.
     """
     out = Path(options.out)
     if resume and (out / "run.json").is_file() and not (out / _WORK).exists():
-        return RunRecord.read(out / "run.json").results  # it was finished before
+        return _finished(options)
     _make_room(out, resume, overwrite)
     record = RunRecord("adapt", arguments=_arguments(options), level=kernels.level(),
                        seeds={"train": options.losa.train.seed},
@@ -63,6 +63,16 @@ def adapt_step(options: AdaptOptions, *, resume: bool = False, overwrite: bool =
     with record.timed("evaluate"):
         after = perplexity(loaded.model, texts.report, progress=progress)
     return _deliver(options, loaded, record, done, (before, after), texts, progress)
+
+
+def _finished(options: AdaptOptions) -> dict[str, Any]:
+    """Results of the same run, which was finished before."""
+    record = RunRecord.read(Path(options.out) / "run.json")
+    # Options that the record does not know are newer than it.
+    now = {name: value for name, value in _arguments(options).items() if name in record.arguments}
+    check_same({"command": record.command, **record.arguments, "out": ""},
+               {"command": "adapt", **now, "out": ""}, Path(options.out), run="finished")
+    return record.results
 
 
 def _open(options: AdaptOptions) -> Opened:

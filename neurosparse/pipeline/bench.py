@@ -12,9 +12,9 @@ import torch
 
 from neurosparse.errors import InputError
 from neurosparse.measure import compare_generation, dense_twin
+from neurosparse.models import context_of
 from neurosparse.models.quiet import quiet
 from neurosparse.pipeline.first_token import first_token_alone
-from neurosparse.pipeline.generate import context_of
 from neurosparse.pipeline.opening import Opened, open_model
 from neurosparse.progress import Progress, silent
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from neurosparse import kernels
-from neurosparse.errors import InputError, NeurosparseError
+from neurosparse.errors import InputError, ModelError, NeurosparseError
 from neurosparse.files import write_whole
 from neurosparse.measure import (
     ChoiceItem,
@@ -28,15 +28,18 @@ from neurosparse.measure import (
     generation_speed,
     loop_speed,
     perplexity,
+    prefill_speed,
     python_share,
 )
 from neurosparse.measure.timing import WARM_STEPS
+from neurosparse.models import check_length, context_of
 from neurosparse.pipeline.opening import open_model
 from neurosparse.progress import Progress, silent
 from neurosparse.records import peak_memory
 from neurosparse.sparse import Decoder, find_loop
 
 PROMPT = "The history of mathematics"
+_STEPS = 48
 
 
 def evaluate(
@@ -60,7 +63,8 @@ def evaluate(
     tokens : int64 tensor of shape (windows, length), optional
         Windows for the perplexity; without them it is left out.
     prompt : int64 tensor of shape (1, length), optional
-        Prompt of the timing; without it the timing is left out.
+        Prompt of the timing, cut where the model's context would not hold what is written after
+        it; without it the timing is left out.
     choices
         Items of the choice task; without them its accuracy is left out.
 
@@ -73,29 +77,38 @@ def evaluate(
         ``core_decode_tokens_per_s`` (in the compiled decoder; None where it does not take the
         model), ``decode_python_share``, ``decode_bytes`` (weights that a step reads),
         ``memory_bytes_per_s`` (what the memory gave just after), ``loop``, ``load_s``,
-        ``sample``.
+        ``sample``, ``notes``. Of a model without a key-value cache all that decoding takes is left
+        out, and a note says so.
+
+    Raises
+    ------
+    NeurosparseError
+        As ``open_model``.
+    InputError
+        Windows longer than the model's context; a choice task without a tokenizer, or of a
+        streamed model.
     """
-    found: dict[str, Any] = {"model": name, "libraries_memory_bytes": peak_memory()}
+    found: dict[str, Any] = {"model": name, "notes": [], "libraries_memory_bytes": peak_memory()}
     begin = time.perf_counter()
     opened = open_model(name, dtype=dtype, device=device, stream=stream)
     model, tokenizer = opened.model, opened.tokenizer
     found |= {"load_s": time.perf_counter() - begin, "bytes": opened.weights,
               "level": kernels.level(), "threads": kernels.threads()}
-    if prompt is not None and not stream:
+    if tokens is not None:
+        check_length(model, tokens.shape[1], f"evaluate {name}")
+    timed = None if prompt is None or stream else _fitting(model, prompt).to(device)
+    if timed is not None:
         progress("time generation", 0, 1)
-        speed = generation_speed(model, prompt.to(device))
-        found |= {"prefill_tokens_per_s": speed.prefill, "decode_tokens_per_s": speed.decode,
-                  "prompt_tokens": speed.prompt, "decode_steps": speed.steps, "loop": speed.loop}
+        speeds, notes = _speeds(model, timed)
+        found |= speeds
+        found["notes"] += notes
         progress("time generation", 1, 1)
     if sample and tokenizer is not None and not stream:
         found["sample"] = write_sample(model, tokenizer)
     found["peak_memory_bytes"] = peak_memory()
-    if prompt is not None and not stream:
+    if timed is not None:
         # After the peak was read: decoder, probe and profiler take memory of their own.
-        found["core_decode_tokens_per_s"] = _core_decode(model, prompt.to(device), speed.steps)
-        found["memory_bytes_per_s"] = ReadProbe(device=device).read()
-        found["decode_bytes"] = decode_bytes(model)["all"]
-        found["decode_python_share"] = python_share(model, prompt.to(device))
+        found |= _beyond(model, timed, device, decodes="loop" in found)
     if tokens is not None:
         result = perplexity(model, tokens, progress=progress)
         found |= {"perplexity": result.value, "perplexity_stderr": result.stderr,
@@ -109,12 +122,38 @@ def evaluate(
     return found
 
 
-def _core_decode(model: Any, prompt: torch.Tensor, steps: int) -> float | None:
+def _fitting(model: Any, prompt: torch.Tensor) -> torch.Tensor:
+    """As much of a prompt as leaves room in the context for what is written when it is timed."""
+    context = context_of(model)
+    return prompt if context is None else prompt[:, : max(1, context - _STEPS - WARM_STEPS)]
+
+
+def _speeds(model: Any, prompt: torch.Tensor) -> tuple[dict[str, Any], list[str]]:
+    """Prefill and decode, as far as the model has them, and why not."""
+    try:
+        speed = generation_speed(model, prompt, steps=_STEPS)
+    except ModelError as error:  # no key-value cache: a state-space model has states
+        return ({"prefill_tokens_per_s": prefill_speed(model, prompt),
+                 "prompt_tokens": prompt.shape[1]},
+                [f"no decode speed: {error.found}, where {error.expected} is timed"])
+    return {"prefill_tokens_per_s": speed.prefill, "decode_tokens_per_s": speed.decode,
+            "prompt_tokens": speed.prompt, "decode_steps": speed.steps, "loop": speed.loop}, []
+
+
+def _beyond(model: Any, prompt: torch.Tensor, device: str, *, decodes: bool) -> dict[str, Any]:
+    """What explains a decode speed: the compiled decoder's, the memory's, bytes, Python's share."""
+    core = {"core_decode_tokens_per_s": _core_decode(model, prompt)} if decodes else {}
+    found = {**core, "memory_bytes_per_s": ReadProbe(device=device).read(),
+             "decode_bytes": decode_bytes(model)["all"]}
+    return {**found, "decode_python_share": python_share(model, prompt)} if decodes else found
+
+
+def _core_decode(model: Any, prompt: torch.Tensor) -> float | None:
     """Tokens a second in the compiled decoder; None where it does not take the model."""
-    loop = find_loop(model, prompt.shape[1] + steps + WARM_STEPS)
+    loop = find_loop(model, prompt.shape[1] + _STEPS + WARM_STEPS)
     if not isinstance(loop, Decoder):
         return None
-    return loop_speed(loop, prompt, steps=steps, repeats=1).decode
+    return loop_speed(loop, prompt, steps=_STEPS, repeats=1).decode
 
 
 def write_sample(model: Any, tokenizer: Any, *, prompt: str = PROMPT, tokens: int = 40

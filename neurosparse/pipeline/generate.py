@@ -11,6 +11,7 @@ import torch
 from transformers import TextStreamer
 
 from neurosparse.errors import InputError, ModelError
+from neurosparse.models import context_of
 from neurosparse.sparse import find_loop
 from neurosparse.sparse.loops import Loop
 
@@ -171,12 +172,6 @@ def encode(tokenizer: Any, prompt: str, *, chat: bool | None = None) -> torch.Te
     if not prompt or ids.shape[1] == 0:
         raise InputError("generate", found="an empty prompt", expected="at least one token")
     return ids
-
-
-def context_of(model: Any) -> int | None:
-    """How many tokens a model can look back on; None where its configuration does not say."""
-    found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return found if isinstance(found, int) and found > 0 else None
 
 
 def _room(model: Any, length: int) -> float:

@@ -20,13 +20,13 @@ from neurosparse.budgets import (
 from neurosparse.errors import BudgetError
 from neurosparse.measure import generation_speed, perplexity
 from neurosparse.models import find_blocks, find_targets, get_weight, load, load_empty, set_weight
-from neurosparse.pipeline.pack import rest_bytes
+from neurosparse.pipeline.packed_file import packed_file_bytes
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning import drop_counts, lowest_by_row, prune
 from neurosparse.sparse import load as load_packed
-from neurosparse.sparse import packed_bytes, save
+from neurosparse.sparse import save
 
 Allocate = Callable[[float], Budget]
 _PROMPT, _STEPS = 64, 32
@@ -40,7 +40,7 @@ class Goal:
     Attributes
     ----------
     bytes
-        Of the packed model's weights on disk, at most.
+        Of the packed model's safetensors file, header and all, at most.
     tokens_per_s
         Decode speed of one sequence on this machine, at least.
     perplexity
@@ -99,15 +99,10 @@ def _bytes_of(options: StepOptions, budget_of: Allocate, values: str
               ) -> Callable[[float], float]:
     model = load_empty(options.model)
     targets, blocks = find_targets(model), find_blocks(model)
-    total = sum(parameter.numel() for parameter in model.parameters())
 
     def value(sparsity: float) -> float:
         counts = drop_counts(budget_of(sparsity), targets, blocks)
-        packed = [target for target in targets if counts.get(target.name)]
-        inside = sum(packed_bytes(*target.shape, target.size - counts[target.name], values)
-                     for target in packed)
-        rest = total - sum(target.size for target in packed)
-        return float(inside + rest_bytes(model, rest, values))
+        return float(packed_file_bytes(model, targets, counts, values))
 
     return value
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from neurosparse import __version__, kernels, report
+from neurosparse import kernels, report
 from neurosparse.budgets import Budget, Profile, allocate
 from neurosparse.measure import DepthErrors, profile, sizes_only
 from neurosparse.measure.rule_evidence import evidence_of
@@ -25,6 +25,7 @@ from neurosparse.models import (
     nan_check,
     products_of,
 )
+from neurosparse.pipeline.asked import check_asked, fingerprint, finished
 from neurosparse.pipeline.evaluate import evaluate_alone, write_windows
 from neurosparse.pipeline.export import export_dense
 from neurosparse.pipeline.options import CompressOptions
@@ -33,7 +34,7 @@ from neurosparse.pipeline.plan import draws_curves, wants_streaming
 from neurosparse.pipeline.results import assemble
 from neurosparse.pipeline.search_step import search_step
 from neurosparse.pipeline.texts import Texts, gather
-from neurosparse.pipeline.work import Work
+from neurosparse.pipeline.work import Work, check_folder
 from neurosparse.progress import Progress, silent
 from neurosparse.pruning import BlockFiles, Refit, prune
 from neurosparse.records import RunRecord
@@ -88,7 +89,8 @@ def compress(
     out
         Folder of the results; nothing appears in it before everything is there.
     resume, overwrite
-        Go on with unfinished work in ``out``; or discard what ``out`` holds.
+        Go on with unfinished work in ``out``, or return what the same run has finished there; or
+        discard what ``out`` holds.
     options
         The other fields of ``CompressOptions``.
 
@@ -118,24 +120,20 @@ class _Job:
 
     def run(self, *, resume: bool, overwrite: bool) -> CompressResult:
         options, record = self.options, self.record
-        finished = options.folder / "run.json"
-        if resume and finished.is_file() and not (options.folder / ".work").exists():
-            return CompressResult(options.folder, RunRecord.read(finished).results)
+        if resume and (results := finished(options)) is not None:
+            return CompressResult(options.folder, results)
+        check_folder(options.folder, resume=resume, overwrite=overwrite)
         with record.timed("load"):
             loaded = load(options.model, dtype=options.dtype, device=options.device,
                           stream=self.stream)
-            targets = find_targets(loaded.model, exclude=options.exclude)
             if not self.stream:
-                nan_check(loaded.model, targets)
-            if not options.search_step and not evidence_of(options.rule, options.sparsity,
-                                                           options.rule_options):
-                # An illegal budget must show before an hour of profiling, not after it.
-                allocate(sizes_only(loaded.model, exclude=options.exclude), options.sparsity,
-                         rule=options.rule, **options.rule_options)
+                nan_check(loaded.model, find_targets(loaded.model, exclude=options.exclude))
+            # What is wrong must show before an hour of profiling, not after it.
+            check_asked(loaded.model, options)
             texts = gather(options, loaded.tokenizer)
         record.data = texts.identity
-        work = Work(options.folder, self._fingerprint(loaded, texts), resume=resume,
-                    overwrite=overwrite)
+        work = Work(options.folder, fingerprint(options, loaded.source.bytes, texts),
+                    resume=resume, overwrite=overwrite)
         self._decide(work, loaded, texts)
         self._prune(work, loaded, texts)
         sizes = self._pack(work, loaded)
@@ -149,19 +147,6 @@ class _Job:
             report.write(work.folder)
         work.deliver()
         return CompressResult(options.folder, record.results)
-
-    def _fingerprint(self, loaded: LoadedModel, texts: Texts) -> dict[str, Any]:
-        """All that decides the result, bit for bit."""
-        # Where things lie does not: a run that ran out of memory may go on with --stream.
-        options = {name: value for name, value in self.options.as_dict().items()
-                   if name not in ("out", "stream", "hidden")}
-        return {
-            **options, "exclude": list(self.options.exclude),
-            "neurosparse": __version__, "torch": str(torch.__version__),
-            "threads": torch.get_num_threads(),
-            "model_bytes": loaded.source.bytes,
-            **{f"{use}_text": identity["sha256"] for use, identity in texts.identity.items()},
-        }
 
     def _decide(self, work: Work, loaded: LoadedModel, texts: Texts) -> None:
         """Profile and budget."""

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from neurosparse.models import LoadedModel
-from neurosparse.pipeline.generate import Guide, context_of, encode, generate
+from neurosparse.models import LoadedModel, context_of
+from neurosparse.pipeline.generate import Guide, encode, generate
 from neurosparse.pipeline.kept_loop import KeptLoop
 from neurosparse.search.answers import is_answer
 from neurosparse.search.form import CHARACTERS, Form

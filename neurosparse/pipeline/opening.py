@@ -46,7 +46,6 @@ def open_model(name: str, *, dtype: str = "float32", device: str = "cpu", stream
         As ``sparse.load`` or ``models.load``; no such device.
     """
     if not (sparse.is_packed(name) or sparse.is_bitmask(name)):
-        sparse.register()  # a model whose blocks differ in width says so in its configuration
         loaded = load(name, dtype=dtype, device=device, stream=stream)
         source = loaded.source
         return Opened(loaded.model, loaded.tokenizer, name, source.description, source.bytes, False)

@@ -19,10 +19,15 @@ from neurosparse.models import (
     find_blocks,
     find_targets,
     load_empty,
+    load_tokenizer,
     resolve,
 )
+from neurosparse.models.loading import find_device
+from neurosparse.pipeline.asked import check_asked, check_place, fingerprint
 from neurosparse.pipeline.options import CompressOptions
 from neurosparse.pipeline.pack import rest_bytes
+from neurosparse.pipeline.texts import gather
+from neurosparse.pipeline.work import Work
 from neurosparse.sparse import packed_bytes
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
@@ -63,16 +68,28 @@ def wants_streaming(options: CompressOptions) -> bool:
     return source.bytes * _BYTES[options.dtype] // 2 > _available_memory() // 2
 
 
-def plan(options: CompressOptions) -> Plan:
+def plan(options: CompressOptions, *, resume: bool = False, overwrite: bool = False) -> Plan:
     """Estimate a run from the model's configuration and the speed of one matrix product.
+
+    Parameters
+    ----------
+    resume, overwrite
+        As for ``compress``: what the run may find in ``out``.
 
     Raises
     ------
     NeurosparseError
-        The model is not there or not understood.
+        What the run itself would refuse, as far as it shows without the model's weights: the model
+        is not there or not understood, a text is missing or too short, the folder is taken ...
     """
     source = resolve(options.model)
+    check_place(options, resume=resume, overwrite=overwrite)
+    find_device(f"load {options.model}", options.device)
     model = load_empty(options.model)
+    check_asked(model, options)
+    texts = gather(options, load_tokenizer(options.model))
+    if resume and Work.in_folder(options.folder):
+        Work.check_same(options.folder, fingerprint(options, source.bytes, texts))
     targets = find_targets(model, exclude=options.exclude)
     pruned = sum(target.size for target in targets)
     total = sum(parameter.numel() for parameter in model.parameters())

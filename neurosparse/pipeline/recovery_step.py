@@ -8,14 +8,13 @@ from typing import Any
 
 from neurosparse.adaptation import UNPRUNED, LosaOptions, TrainOptions
 from neurosparse.errors import InputError
-from neurosparse.models import load_tokenizer
+from neurosparse.models import load_tokenizer, resolve
 from neurosparse.pipeline.adapt_cost import adapt_cost
 from neurosparse.pipeline.adapt_options import AdaptOptions, gather_windows
 from neurosparse.pipeline.adapt_step import adapt_step
 from neurosparse.pipeline.steps import StepOptions
+from neurosparse.pipeline.stored import kind_of_source
 from neurosparse.progress import Progress, silent
-
-_VALUES = {"float32": "fp32", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Recovery:
             "losa": losa, "out": str(self.folder), "data": how.data, "tokens": how.tokens,
             "window_length": options.window_length, "dtype": options.dtype,
             "device": options.device, "products": options.products,
-            "values": _VALUES.get(options.dtype, "bf16"),
+            "values": kind_of_source(resolve(options.model)),
             "teacher": options.model if how.distill else None}
         gather_windows(self._adapt(self._dense), load_tokenizer(self._dense))
 

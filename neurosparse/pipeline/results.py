@@ -60,7 +60,8 @@ def assemble(options: CompressOptions, work: Work, rows: dict[str, dict[str, Any
         "paired": {"difference": difference, "stderr": error},
         "loop": packed.get("loop"),
         "sample": packed.get("sample"),
-        "notes": [*texts.notes, *pruned.get("notes", [])],
+        "notes": [*texts.notes, *pruned.get("notes", []),
+                  *dict.fromkeys(note for row in rows.values() for note in row.get("notes", []))],
     }
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from torch import nn
 
-from neurosparse.models import find_targets, load_empty
+from neurosparse.models import find_blocks, find_targets, load_empty, resolve
 from neurosparse.pipeline.plan import matmul_speed
 from neurosparse.pipeline.search_run import SearchOptions
 from neurosparse.pipeline.steps import StepOptions
+from neurosparse.pipeline.stored import kind_of_source
 from neurosparse.pipeline.structured_step import StructuredOptions
 from neurosparse.pruning.structured import Group, few_tokens, find_groups, has_ladder
+from neurosparse.sparse.kinds import find_kind
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _BASE = 600_000_000
@@ -22,7 +24,7 @@ _BACKWARD = 16
 
 
 def structured_cost(options: StepOptions, structured: StructuredOptions) -> dict[str, Any]:
-    """Seconds by stage and memory of ``prune --structured``, from the speed of one product.
+    """Seconds by stage, memory and disk of ``prune --structured``, from the speed of one product.
 
     Raises
     ------
@@ -51,7 +53,24 @@ def structured_cost(options: StepOptions, structured: StructuredOptions) -> dict
             "blocks": structured.blocks, "seconds": _rounded(seconds),
             "notes": few_tokens(fits if "cut" in seconds else []),
             "memory_bytes": _memory(model, options.dtype, groups if "propagation" in seconds
-                                    else [], tokens)}
+                                    else [], tokens),
+            "disk_bytes": _disk(model, options.model, structured, total, linears)}
+
+
+def _disk(model: nn.Module, name: str, structured: StructuredOptions, total: int, linears: int
+          ) -> int | None:
+    """Weights of the cut model, in the dtype of its checkpoint; None where a budget says how many.
+
+    Which blocks go is not known before: they count as so many of the average one.
+    """
+    if structured.budget is not None:
+        return None
+    blocks = find_blocks(model)
+    inside = sum(parameter.numel() for block in blocks.modules for parameter in block.parameters())
+    gone = structured.blocks / len(blocks)
+    cut = (structured.rate or 0.0) * linears * (1 - gone)
+    width = find_kind(kind_of_source(resolve(name))).dense.itemsize
+    return round((total - gone * inside - cut) * width)
 
 
 def search_cost(options: SearchOptions) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from neurosparse.models import (
 )
 from neurosparse.models.quiet import quiet
 from neurosparse.pipeline.steps import StepOptions
+from neurosparse.pipeline.stored import kind_of_source, round_to
 from neurosparse.pipeline.structured_rates import rates_by_rule
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
@@ -37,6 +38,7 @@ from neurosparse.pruning.structured import (
 )
 from neurosparse.records import RunRecord
 from neurosparse.sparse import export_even, save_uneven
+from neurosparse.sparse.kinds import find_kind
 from neurosparse.sparse.uneven import is_uneven
 
 
@@ -104,7 +106,7 @@ class StructuredOptions:
 
 def structured_step(options: StepOptions, structured: StructuredOptions, out: str | Path, *,
                     force: bool = False, progress: Progress = silent) -> dict[str, Any]:
-    """Cut a model and save it uneven, with its record.
+    """Cut a model and save it uneven, in the dtype of its checkpoint, with its record.
 
     Returns
     -------
@@ -147,8 +149,11 @@ def structured_step(options: StepOptions, structured: StructuredOptions, out: st
                 compensate=structured.compensate, heads=structured.heads,
                 experts=structured.experts, round_to=structured.round_to,
                 batch_size=options.batch_size, dtype=dtype, progress=progress)
+    stored = find_kind(kind_of_source(loaded.source)).dense
+    round_to(loaded.model, stored)  # what is measured is what is saved
     after = _measured(loaded, report, progress)
     with record.timed("save"):
+        loaded.model.to(stored)
         _save(loaded, folder, structured.export)
     record.results = {
         "parameters": total, "removed": done.removed, "asked": done.asked, "rate": done.rate,

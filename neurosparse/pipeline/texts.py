@@ -57,12 +57,32 @@ def gather(options: CompressOptions, tokenizer: Any, *, selection: bool | None =
     for use, (count, seed) in uses.items():
         whole = windows(tokenizer, documents[use], length=options.window_length)
         found[use] = protocol.draw(whole, count, seed=seed)
-        if len(found[use]) < count:
-            notes.append(f"the {use} text holds {len(whole)} windows, not the {count} asked")
-        digest = hashlib.sha256("".join(documents[use]).encode()).hexdigest()
-        identity[use] = {"name": names[use], "sha256": digest, "windows": len(found[use]),
-                         "length": options.window_length, "seed": seed}
+        notes += too_few(use, len(whole), count)
+        identity[use] = {"name": names[use], "sha256": _digest(documents[use]),
+                         "windows": len(found[use]), "length": options.window_length, "seed": seed}
     return Texts(found["calibration"], found.get("selection"), found["report"], identity, notes)
+
+
+def digests(options: CompressOptions) -> dict[str, str]:
+    """Hex SHA-256 of the text of each use, as in ``Texts.identity``.
+
+    Raises
+    ------
+    TextError
+        As for ``gather``.
+    """
+    documents = _documents(options, options.search_step)[0]
+    uses = ("calibration", "report", *(("selection",) if options.search_step else ()))
+    return {use: _digest(documents[use]) for use in uses}
+
+
+def too_few(use: str, held: int, asked: int) -> list[str]:
+    """A note where a text holds fewer windows than were asked for."""
+    return [f"the {use} text holds {held} windows, not the {asked} asked"] if held < asked else []
+
+
+def _digest(documents: Sequence[str]) -> str:
+    return hashlib.sha256("".join(documents).encode()).hexdigest()
 
 
 def _documents(
@@ -139,7 +159,6 @@ def report_windows(model: str, source: str | None, count: int, length: int, seed
     documents = protocol.side("report", language) if source is None else read_documents(source)
     whole = windows(load_tokenizer(model), documents, length=length)
     chosen = protocol.draw(whole, count, seed=seed)
-    digest = hashlib.sha256("".join(documents).encode()).hexdigest()
     name = source or f"protocol ({protocol.PACKAGE}), report side, {language}"
-    return chosen, {"report": {"name": name, "sha256": digest, "windows": len(chosen),
+    return chosen, {"report": {"name": name, "sha256": _digest(documents), "windows": len(chosen),
                                "length": length, "seed": seed}}

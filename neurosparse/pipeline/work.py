@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -36,30 +37,38 @@ class Work:
         The folder holds results or unfinished work, and neither was asked for.
     ResumeError
         The unfinished work belongs to another run.
+    StorageError
+        The folder cannot be written.
     """
 
     def __init__(self, folder: Path, fingerprint: dict[str, Any], *, resume: bool = False,
                  overwrite: bool = False) -> None:
         self.out = folder
         self.folder = folder / NAME
-        finished = any((folder / name).exists() for name in PRODUCTS)
-        if self.folder.exists() and not overwrite:
-            if not resume:
-                raise InputError(
-                    "compress", found=f"unfinished work in {folder}", expected="an empty folder",
-                    mend="Go on with --resume, or discard it with --overwrite.",
-                )
-            check_same_run(self.folder / "fingerprint.json", fingerprint)
+        check_folder(folder, resume=resume, overwrite=overwrite)
+        if self.in_folder(folder) and not overwrite:
+            self.check_same(folder, fingerprint)
             return
-        if finished and not overwrite:
-            raise InputError(
-                "compress", found=f"results in {folder}", expected="an empty folder",
-                mend="Name another with --out, or replace them with --overwrite.",
-            )
         shutil.rmtree(self.folder, ignore_errors=True)
         with translated_errors(folder):
             self.folder.mkdir(parents=True)
         write_json(self.folder / "fingerprint.json", fingerprint)
+
+    @staticmethod
+    def in_folder(folder: Path) -> bool:
+        """Whether a folder holds unfinished work."""
+        return (folder / NAME).exists()
+
+    @staticmethod
+    def check_same(folder: Path, fingerprint: dict[str, Any]) -> None:
+        """Refuse to go on with the work of another run.
+
+        Raises
+        ------
+        ResumeError
+            Names the first thing that differs.
+        """
+        check_same_run(folder / NAME / "fingerprint.json", fingerprint)
 
     def path(self, name: str) -> Path:
         """A file or folder in waiting."""
@@ -86,3 +95,33 @@ class Work:
                 if source.exists():
                     os.replace(source, place)
             shutil.rmtree(self.folder)
+
+
+def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Whether a run may put its results here; nothing is written to find out.
+
+    Raises
+    ------
+    InputError
+        The folder holds results or unfinished work, and neither was asked for.
+    StorageError
+        It cannot be made or written.
+    """
+    with translated_errors(folder):
+        whole = folder.absolute()
+        nearest = next(place for place in (whole, *whole.parents) if place.exists())
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+        unfinished = Work.in_folder(folder)
+        results = any((folder / name).exists() for name in PRODUCTS)
+    if overwrite:
+        return
+    if unfinished and not resume:
+        raise InputError("compress", found=f"unfinished work in {folder}",
+                         expected="an empty folder",
+                         mend="Go on with --resume, or discard it with --overwrite.")
+    if results and not unfinished:
+        raise InputError("compress", found=f"results in {folder}", expected="an empty folder",
+                         mend="Name another with --out, or replace them with --overwrite.")

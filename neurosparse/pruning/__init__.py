@@ -15,7 +15,7 @@ from neurosparse.pruning.methods import (
 )
 from neurosparse.pruning.observe import BlockReport, Keeper, Observer
 from neurosparse.pruning.pattern import Pattern, lowest_by_group
-from neurosparse.pruning.prune import PruneReport, prune
+from neurosparse.pruning.prune import PruneReport, check_widths, prune
 from neurosparse.pruning.refit import Refit
 from neurosparse.pruning.resolve import drop_counts
 from neurosparse.pruning.round_model import RoundReport, round_model
@@ -37,6 +37,7 @@ __all__ = [
     "Rounded",
     "Solver",
     "StatisticsByTarget",
+    "check_widths",
     "compensates",
     "drop_counts",
     "find_method",

@@ -110,7 +110,8 @@ def prune(
     ModelError
         A weight is NaN or infinite, or the model has no decoder blocks.
     InputError
-        Unknown method or pattern, or one that the budget does not fit.
+        Unknown method or pattern, or one that the budget does not fit; a method that needs inputs,
+        and a linear that the model never calls.
     """
     chosen = find_method(method)
     shape = Shape(None if pattern is None else Pattern.read(pattern).group, keep_zeros)
@@ -190,22 +191,47 @@ class _Pass:
         return BlockReport({target.name: self.counts[target.name] for target in targets}, notes)
 
 
+def check_widths(pattern: Pattern, targets: Sequence[Target]) -> None:
+    """Do the inputs of every linear make whole groups? No budget is needed to say so.
+
+    Raises
+    ------
+    InputError
+        Those of a linear do not.
+    """
+    for target in targets:
+        _gone(pattern, target, 0)
+
+
+def _gone(pattern: Pattern, target: Target, drop: int) -> int:
+    """How many of a group go; errors name the linear."""
+    try:
+        return per_group(target.shape, pattern.group, drop)
+    except InputError as error:
+        raise InputError(f"prune {target.name} {pattern}", found=error.found,
+                         expected=error.expected, mend=error.mend) from error
+
+
 def _check_pattern(pattern: Pattern, targets: Sequence[Target], counts: dict[str, int]) -> None:
     """Before anything runs: does every linear's count make the pattern?"""
     for target in targets:
         if target.name not in counts:
             continue
-        try:
-            gone = per_group(target.shape, pattern.group, counts[target.name])
-        except InputError as error:
-            raise InputError(f"prune {target.name} {pattern}", found=error.found,
-                             expected=error.expected, mend=error.mend) from error
+        gone = _gone(pattern, target, counts[target.name])
         if pattern.keep is not None and gone != pattern.group - pattern.keep:
             raise InputError(f"prune {target.name} {pattern}",
                              found=f"a budget that drops {gone} of {pattern.group}",
                              expected=f"{pattern.group - pattern.keep} of {pattern.group}",
                              mend=f"Take a uniform budget of sparsity {pattern.sparsity:g}, or "
                                   f"pattern n:{pattern.group}.")
+
+
+def _unseen(target: Target, method: Method) -> InputError:
+    """Some models use a weight without calling its linear (``dt_proj`` of Mamba)."""
+    last = target.module_name.rpartition(".")[2]
+    return InputError(f"prune {target.name} by {method.name}", found="no calibration inputs",
+                      expected="a linear that the model calls",
+                      mend=f"Leave it alone (--exclude '*.{last}'), or take --method magnitude.")
 
 
 def _prune_block(
@@ -229,6 +255,8 @@ def _prune_block(
             if counts[target.name]:
                 notes.append(f"{target.name} was never reached by calibration: pruned by magnitude")
         if counts[target.name]:
+            if way.needs_inputs and seen is None:
+                raise _unseen(target, method)
             pruned, note = prune_linear(weight, seen, counts[target.name], way, shape)
             set_weight(model, target, pruned)
             notes += [] if note is None else [f"{target.name}: {note}"]

@@ -58,7 +58,8 @@ def describe(values: str, packed: Iterable[str], *, complete: bool = False,
 
 
 _MENDS = {"version": "Use a newer neurosparse.",
-          "quant_method": "It was not packed by neurosparse: neurosparse.models.load reads others."}
+          "quant_method": "It was not packed by neurosparse: neurosparse.models.load reads others, "
+                          "those cut by prune --structured too."}
 
 
 def check_description(found: dict[str, Any], *, where: str = "config.json") -> None:

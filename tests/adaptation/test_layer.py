@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from pathlib import Path
 
 import pytest
 import torch
-from losa_cases import randomise, sparse_model, tiny_windows, zeros
+from losa_cases import randomise, sparse_gpt2, sparse_model, tiny_windows, zeros
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
-import neurosparse as ns
 from neurosparse.adaptation import MaskedLoraConfig, adapters_of, load_adapter, lora_config
 from neurosparse.errors import InputError, ModelError
 
@@ -121,22 +119,46 @@ def test_dropout_acts_in_training_alone() -> None:
     assert torch.equal(model(X).logits, model(X).logits)
 
 
-def test_conv1d_of_gpt2() -> None:
-    torch.manual_seed(0)
-    config = GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=100, n_positions=64)
-    base = GPT2LMHeadModel(config).eval()
-    for target in ns.models.find_targets(base):
-        weight = ns.models.get_weight(base, target)
-        weight[torch.rand(weight.shape) < 0.5] = 0.0
-    gone = zeros(base)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = get_peft_model(base, lora_config(base, 4, fan_in_fan_out=True))
+@pytest.mark.parametrize("mixed", [False, True])
+def test_conv1d_of_gpt2(mixed: bool) -> None:
+    """Nobody says that its weights lie as (in, out), and linears may stand beside them."""
+    base = sparse_gpt2()
+    if mixed:
+        for block in base.transformer.h:
+            conv = block.mlp.c_fc
+            block.mlp.c_fc = torch.nn.Linear(*conv.weight.shape)
+            block.mlp.c_fc.weight.data = conv.weight.data.T.contiguous()
+    gone, before = zeros(base), copy.deepcopy(base)
+    model = get_peft_model(base, lora_config(base, 4))
     randomise(model)
     out = model(X).logits
-    merged = model.merge_and_unload()
+    assert not torch.allclose(out, before(X).logits, atol=1e-3)
+    model.merge_adapter()
+    torch.testing.assert_close(model(X).logits, out, rtol=1e-4, atol=1e-5)
+    model.unmerge_adapter()
+    merged = model.merge_and_unload(safe_merge=True)
     torch.testing.assert_close(merged(X).logits, out, rtol=1e-4, atol=1e-5)
     assert all(torch.equal(zeros(merged)[name], was) for name, was in gone.items())
+
+
+def test_the_update_of_a_conv1d_is_in_its_layout() -> None:
+    base = sparse_gpt2()
+    model = get_peft_model(base, lora_config(base, 4))
+    randomise(model)
+    for layer in adapters_of(model).values():
+        a, b = layer.factors("default")
+        update = layer.get_delta_weight("default")
+        torch.testing.assert_close(update, (2.0 * (b @ a) * layer.mask()).T)
+        assert update.shape == layer.get_base_layer().weight.shape
+
+
+def test_an_adapter_of_gpt2_is_saved_and_loaded(tmp_path: Path) -> None:
+    base = sparse_gpt2()
+    before = copy.deepcopy(base)
+    model = get_peft_model(base, lora_config(base, 4))
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(load_adapter(before, tmp_path)(X).logits, model(X).logits)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from losa_cases import tiny_windows
+from losa_cases import sparse_gpt2, tiny_windows
 from tiny import tiny_model
 
 import neurosparse as ns
@@ -66,6 +66,22 @@ def test_ends_at_exactly_the_asked_sparsity(way: str) -> None:
     steps = WAYS[way].get("steps", 5)
     assert [one["asked"] for one in done.steps] == ns.adaptation.cubic(0.7, steps)
     assert len(done.losses) == 20 and all(map(torch.isfinite, torch.tensor(done.losses)))
+
+
+@pytest.mark.parametrize("way", ["propagation", "losa", "values"])
+def test_gpt2_in_every_recipe(way: str) -> None:
+    """Its ``Conv1D`` keep their weights as (in, out)."""
+    chosen = ns.adaptation.from_recipe("losa" if way == "values" else way,
+                                       update="values" if way == "values" else "low-rank")
+    shapes = {name: one.shape for name, one in sparse_gpt2().named_parameters()}
+    model, done = _run(sparse_gpt2(0.0), **{**chosen, "steps": min(chosen["steps"], 2)})
+    assert _sparsity(model) == done.sparsity == _asked(model, 0.7)
+    for target in ns.models.find_targets(model):
+        weight = ns.models.get_weight(model, target)
+        assert weight.shape == target.shape == done.masks[target.name].shape
+        assert not bool(weight[~done.masks[target.name]].any())
+    assert {name: one.shape for name, one in model.named_parameters()} == shapes
+    assert len(done.losses) > 0 and all(map(torch.isfinite, torch.tensor(done.losses)))
 
 
 def test_masks_are_nested() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from losa_cases import randomise, sparse_model, tiny_windows
+from losa_cases import randomise, sparse_gpt2, sparse_model, tiny_windows
 from peft import get_peft_model
 
 import neurosparse as ns
@@ -70,3 +70,23 @@ def test_whole_numbers_are_refused(values: str, tmp_path: Path) -> None:
     packed = _packed(tmp_path, values)
     with pytest.raises(InputError, match=values):
         get_peft_model(packed, lora_config(packed, 4))
+
+
+def test_packed_conv1d_is_like_the_dense_one(tmp_path: Path) -> None:
+    """GPT-2: dense its weights lie as (in, out), packed as (out, in)."""
+    dense = sparse_gpt2()
+    ns.sparse.save(dense, tmp_path / "gpt2", values="fp32")
+    packed = ns.sparse.load(tmp_path / "gpt2")
+    one, two = (get_peft_model(model, lora_config(model, 4)) for model in (dense, packed))
+    randomise(one)
+    randomise(two)
+    torch.testing.assert_close(two(X).logits, one(X).logits, rtol=1e-4, atol=1e-5)
+    merged = two.merge_and_unload()
+    torch.testing.assert_close(merged(X).logits, one(X).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_a_pattern_that_fits_nothing_is_refused(tmp_path: Path) -> None:
+    packed = _packed(tmp_path)
+    assert len(lora_config(packed, 4, exclude=["*.down_proj"]).target_modules) == 18
+    with pytest.raises(InputError, match="downproj"):
+        lora_config(packed, 4, exclude=["*.downproj"])

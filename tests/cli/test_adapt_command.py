@@ -109,6 +109,8 @@ def test_interrupted_and_resumed(place: Path, whole: Done) -> None:
     assert [round(one["loss"], 5) for one in logged] == [
         loss for step in whole.json["steps"] for loss in step["losses"]]
     assert run(*_command(place, "--resume", "--json")).json == done.json  # finished before
+    refused(run(*_command(place, "--resume", "--learning-rate", "0.0123")), "learning_rate",
+            "finished run")
     assert not (place / "out" / ".work").exists()
 
 

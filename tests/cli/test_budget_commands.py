@@ -56,7 +56,8 @@ def test_profile_allocate_prune(place: Path, capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     distances = []
     for more in (["--method", "sparsegpt"], ["--method", "sparsegpt", "--refit", 0.3]):
-        _run("allocate", place / "p.h5", "--sparsity", 0.65, *more, "--out", place / "c.json")
+        _run("allocate", place / "p.h5", "--sparsity", 0.65, *more, "--overwrite", "--out",
+             place / "c.json")
         rates = [target.value for target in ns.budgets.Budget.read(place / "c.json").targets]
         distances.append([rate - 0.65 for rate in rates])
     assert distances[1] == pytest.approx([0.75 * one for one in distances[0]], abs=1e-6)
@@ -95,7 +96,7 @@ def test_allocate_takes_options_bounds_bits_and_multiples(place: Path,
     assert found["total"]["asked"] == 0.5 and found["rule"]["options"] == {"width": 0.1}
     assert all(t["value"] <= 0.4 for t in found["targets"] if "down_proj" in t["name"])
     _run("allocate", place / "q.h5", "--sparsity", 0.5, "--rule", "owl", "--multiple", 8, "--out",
-         place / "q.json")
+         place / "q.json", "--overwrite")
     budget = ns.budgets.Budget.read(place / "q.json")
     assert all((8 * target.value) == int(8 * target.value) for target in budget.targets)
 
@@ -117,6 +118,28 @@ def test_wrong_inputs_are_named(place: Path) -> None:
         _run("prune", place / "other", "--budget", place / "r.json", "--out", place / "no",
              "--calibration", place / "t.txt")
     assert not (place / "no").exists()
+
+
+def test_a_budget_is_replaced_only_when_asked(place: Path) -> None:
+    """It may have been edited by hand."""
+    _profile(place, "m", "o.h5", "--evidence", "shapes")
+    words = ["allocate", place / "o.h5", "--sparsity", 0.5, "--rule", "er", "--out",
+             place / "o.json"]
+    _run(*words)
+    (place / "o.json").write_text("mine")
+    before = (place / "o.run.json").read_bytes()
+    with pytest.raises(ns.errors.InputError, match="--overwrite"):
+        _run(*words)
+    assert (place / "o.json").read_text() == "mine"
+    assert (place / "o.run.json").read_bytes() == before
+    _run(*words, "--overwrite")
+    assert ns.budgets.Budget.read(place / "o.json").rule.name == "er"
+
+
+def test_an_exclude_that_fits_nothing_is_refused(place: Path) -> None:
+    with pytest.raises(ns.errors.InputError, match=r"'\*\.downproj', which fits no target"):
+        _profile(place, "m", "x.h5", "--evidence", "shapes", "--exclude", "*.downproj")
+    assert not (place / "x.h5").exists()
 
 
 def test_dry_run_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

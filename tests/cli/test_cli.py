@@ -12,6 +12,7 @@ import cli_runner
 import pytest
 import torch
 from tiny import tiny_model, tiny_text, tiny_tokenizer, write_tiny
+from transformers import GPT2Config, GPT2LMHeadModel, OPTConfig, OPTForCausalLM
 
 TEXT = ["--window-length", "32", "--windows", "4", "--report-windows", "3"]
 
@@ -122,6 +123,61 @@ def test_wrong_input_is_one_line(arguments: list[str], words: list[str], place: 
     assert sorted(place.iterdir()) == before
 
 
+@pytest.mark.parametrize(("more", "words"), [
+    (["--calibration", "none.txt"], ["none.txt"]),
+    (["--calibration", "bare.txt"], ["bare.txt"]),
+    (["--out", "taken"], ["results in taken", "--overwrite"]),
+    (["--out", "text.txt/x"], ["text.txt/x", "Not a directory"]),
+    (["--out", "begun"], ["unfinished work in begun", "--resume"]),
+    (["--out", "begun", "--resume"], ["resume in begun"]),
+    (["--pattern", "n:7"], ["q_proj n:7", "multiple of 7"]),
+    (["--window-length", "300"], ["300 tokens", "context of 256"]),
+    (["--device", "cuda:7"], ["cuda:7"]),
+    (["--rule", "arithmetic", "--step", "0.9"], ["0.5", "step"]),
+])
+def test_a_dry_run_refuses_what_the_run_would(more: list[str], words: list[str], place: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "bare.txt").write_text(" ")
+    (place / "taken").mkdir(exist_ok=True)
+    (place / "taken" / "budget.json").write_text("{}")
+    (place / "begun" / ".work").mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(place)
+    text = [] if "--calibration" in more else ["--calibration", "text.txt"]
+    cli_runner.refused(cli_runner.run("compress", "model", "--sparsity", "0.5", *TEXT, *text,
+                                      *more, "--dry-run"), *words)
+
+
+def test_a_folder_that_takes_none_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch
+                                              ) -> None:
+    monkeypatch.chdir(place)
+    for out in ("/proc/neurosparse", "x" * 300):
+        cli_runner.refused(cli_runner.run("compress", "model", "--sparsity", "0.5", "--calibration",
+                                          "text.txt", *TEXT, "--out", out), out, "--out")
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt"])
+def test_windows_beyond_learned_positions_are_one_line(family: str, place: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = {"vocab_size": 100, "bos_token_id": 1, "eos_token_id": 2}
+    model = (GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, n_positions=64, **shape))
+             if family == "gpt2" else OPTForCausalLM(OPTConfig(
+                 hidden_size=32, ffn_dim=64, num_hidden_layers=1, num_attention_heads=2,
+                 max_position_embeddings=64, word_embed_proj_dim=32, pad_token_id=2, **shape)))
+    model.save_pretrained(place / family)
+    tiny_tokenizer().save_pretrained(place / family)
+    monkeypatch.chdir(place)
+    said = ["windows of 65 tokens", "context of 64", "--window-length"]
+    long = ["--window-length", "65"]
+    cli_runner.refused(cli_runner.run("eval", family, "--report-text", "text.txt", *long), *said)
+    text = ["--calibration", "text.txt", "--windows", "2", *long]
+    cli_runner.refused(cli_runner.run("compress", family, "--sparsity", "0.5", *text, "--out",
+                                      "long"), *said)
+    done = cli_runner.run("profile", family, "--rule", "owl", *text, "--out", "long.h5")
+    assert done.code == 2 and len(done.err.splitlines()) == 1
+    assert all(word in done.err for word in said)
+    assert not (place / "long").exists() and not (place / "long.h5").exists()
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["compress", "model"], ["compress", "sparsity", "--help"]),
     (["compress", "model", "--sparsity", "abc"], ["number"]),
@@ -152,6 +208,13 @@ def test_eval_and_info(place: Path, monkeypatch: pytest.MonkeyPatch,
     found = done.json
     assert found["perplexity"] > 1 and len(found["nll_by_window"]) == 2
     assert found["peak_memory_bytes"] >= found["libraries_memory_bytes"] > 0
+    assert found["notes"] == [] and done.err == ""
+    (place / "little.txt").write_text(tiny_text(40))
+    fewer = cli_runner.run("eval", "model", "--report-text", "little.txt", "--windows", "5",
+                           "--window-length", "16", "--no-speed", "--json")
+    assert fewer.code == 0 and len(fewer.json["nll_by_window"]) == 2
+    assert fewer.json["notes"] == ["the report text holds 2 windows, not the 5 asked"]
+    assert "holds 2 windows, not the 5 asked" in fewer.err
     info = json.loads(run("info", "--json").stdout)
     assert info["level"] in info["levels"] and info["threads"] >= 1 and info["build"]
 

@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 import torch
 from cli_runner import files, linked, refused, run
-from tiny import tiny_text, write_tiny
+from safetensors.torch import load_file
+from tiny import tiny_model, tiny_text, tiny_tokenizer, write_tiny
 from transformers import AutoModelForCausalLM
 
 import neurosparse as ns
-from neurosparse.models import find_targets, get_weight
+from neurosparse.models import ModelSource, find_targets, get_weight
+from neurosparse.pipeline import (
+    Recovery,
+    RecoveryOptions,
+    StepOptions,
+    StructuredOptions,
+    structured_cost,
+)
 from neurosparse.pipeline.local_completion import LocalCompletion
+from neurosparse.pipeline.stored import kind_of_source, round_to
 from neurosparse.pipeline.structured_fitness import StructuredFitness
 from neurosparse.pruning.structured import find_groups, make_ladders, structured_scores
 
@@ -65,6 +74,82 @@ def test_cut_reloads_and_generates(place: Path) -> None:
     assert written.code == 0, written.err
     assert written.json["loop"].startswith("core loop")  # blocks of any width
     refused(run(*_cut(place, "--rate", "0.3")), "exists")
+
+
+def test_a_cut_is_stored_as_its_checkpoint(place: Path) -> None:
+    """Cut in float32, stored in bfloat16; what was measured is what was stored."""
+    (place / "model").unlink()
+    tiny_model(blocks=3).to(torch.bfloat16).save_pretrained(place / "model")
+    tiny_tokenizer().save_pretrained(place / "model")
+    dry = run(*_cut(place, "--rate", "0.3", "--dry-run"))
+    done = run(*_cut(place, "--rate", "0.3", "--export", "even"))
+    assert done.code == 0, done.err
+    for folder in ("cut", "cut-even"):
+        stored = load_file(place / folder / "model.safetensors")
+        assert {value.dtype for value in stored.values()} == {torch.bfloat16}
+    size = sum(value.nbytes for value in load_file(place / "cut" / "model.safetensors").values())
+    assert size < sum(value.nbytes for value in load_file(
+        place / "model" / "model.safetensors").values())
+    options = StepOptions(str(place / "model"), str(place / "one.txt"), windows=4,
+                          window_length=32)
+    counted = structured_cost(options, StructuredOptions(rate=0.3))["disk_bytes"]
+    assert counted == pytest.approx(size, rel=0.03)
+    assert f"disk about {counted / 1e6:.1f} MB" in dry.out
+    learnt = Recovery(options, RecoveryOptions(str(place / "one.txt")), place / "cut")
+    assert learnt._options["values"] == "bf16"  # and recovered it is no larger
+    blocks = structured_cost(options, StructuredOptions(rate=0.3, blocks=1))["disk_bytes"]
+    assert counted * 0.5 < blocks < counted
+    assert ns.models.load(place / "cut", dtype="auto").model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("description", "gguf", "kind"), [
+    ("safetensors float32", None, "fp32"), ("safetensors float16", None, "fp16"),
+    ("safetensors bfloat16", None, "bf16"), ("GGUF F32", "m.gguf", "bf16"),
+    ("GGUF Q4_1", "m.gguf", "bf16"),
+])
+def test_a_checkpoint_says_in_what_it_is_stored(description: str, gguf: str | None, kind: str
+                                                ) -> None:
+    source = ModelSource("m", "folder", Path("m"), gguf, 1, description)
+    assert kind_of_source(source) == kind
+
+
+def test_what_is_measured_of_a_cut_is_what_is_stored() -> None:
+    model = tiny_model(blocks=1)
+    want = {name: value.bfloat16().float() for name, value in model.named_parameters()}
+    rotary = model.model.rotary_emb.inv_freq.clone()
+    round_to(model, torch.bfloat16)
+    assert all(torch.equal(value, want[name]) and value.dtype == torch.float32
+               for name, value in model.named_parameters())
+    assert torch.equal(model.model.rotary_emb.inv_freq, rotary)
+
+
+@pytest.mark.slow  # compress evaluates in processes of their own
+def test_a_cut_model_goes_every_way(place: Path) -> None:
+    """Cut again, compressed, profiled, packed: where one cannot, one true line says so."""
+    text = ["--calibration", place / "one.txt", "--windows", "4", "--window-length", "32"]
+    assert run(*_cut(place, "--rate", "0.3")).code == 0
+    cut = place / "cut"
+    again = run("prune", cut, "--structured", "--rate", "0.2", *text, "--out", place / "twice")
+    assert again.code == 0, again.err
+    assert ns.models.load(place / "twice").model.num_parameters() < ns.models.load(
+        cut).model.num_parameters()
+    refused(run("pack", cut, "--out", place / "packed"), "neurosparse compress")
+    made = run("compress", cut, "--sparsity", "0.5", *text, "--report-text", place / "two.txt",
+               "--report-windows", "2", "--out", place / "small")
+    assert made.code == 0, made.err
+    packed = run("pack", place / "small" / "model", "--values", "int8", "--out", place / "packed")
+    assert packed.code == 0, packed.err
+    model = ns.sparse.load(place / "packed")
+    assert torch.isfinite(model(input_ids=torch.arange(3, 19)[None]).logits).all()
+    profiled = run("profile", cut, "--rule", "owl", *text, "--out", place / "p.h5")
+    assert profiled.code == 0, profiled.err
+    assert run("allocate", place / "p.h5", "--sparsity", "0.5", "--rule", "owl", "--out",
+               place / "b.json").code == 0
+    pruned = run("prune", cut, "--budget", place / "b.json", *text, "--out", place / "pruned")
+    assert pruned.code == 0, pruned.err
+    with pytest.raises(ns.errors.FormatError, match=r"models\.load"):
+        ns.sparse.load(cut)
+    assert ns.models.load(cut).model.num_parameters() > 0
 
 
 def test_whole_blocks_alone_load_in_the_stock_class(place: Path) -> None:

@@ -62,6 +62,17 @@ def test_a_closed_folder_is_named(tmp_path: Path) -> None:
         write_text(tmp_path / "file" / "below", "x")
 
 
+@pytest.mark.parametrize("place", ["/proc/a", "/proc/a/b"])
+def test_a_place_that_cannot_be_made_is_named(place: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=place):
+        write_text(place, "x")
+    with pytest.raises(StorageError, match=place), write_whole_folder(place):
+        pass
+    # A file that was to be read while writing is another matter.
+    with pytest.raises(FileNotFoundError), write_whole(tmp_path / "a"):
+        (tmp_path / "source").read_text()
+
+
 @pytest.mark.parametrize("text", ["No space left on device", "File too large"])
 def test_a_full_disk_in_the_words_of_another_library(text: str, tmp_path: Path) -> None:
     class SafetensorError(Exception):

@@ -39,6 +39,14 @@ def test_exclude_takes_glob_patterns_away() -> None:
     one_line(error)
 
 
+@pytest.mark.parametrize("wrong", ["*.downproj", "down_proj", "model.layers.7.*", ""])
+def test_a_pattern_that_fits_nothing_is_refused(wrong: str) -> None:
+    """Or what was to stay would be pruned."""
+    with pytest.raises(InputError) as error:
+        find_targets(build("llama"), exclude=["*.q_proj", wrong])
+    assert repr(wrong) in one_line(error) and "fits no target" in one_line(error)
+
+
 def test_one_expert_can_be_excluded() -> None:
     targets = find_targets(build("mixtral"), exclude=["*gate_up_proj#2"])
     assert {t.expert for t in targets if t.role == "gate_up_proj"} == {0, 1, 3}

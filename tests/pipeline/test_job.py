@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_text, write_tiny
+from tiny import tiny_text, tiny_tokenizer, write_tiny
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
 import neurosparse as ns
 from neurosparse.budgets import allocate
-from neurosparse.errors import InputError
+from neurosparse.errors import InputError, ResumeError
 from neurosparse.measure import perplexity, sizes_only
 from neurosparse.pipeline import evaluate, job
 from neurosparse.pipeline.evaluate import read_windows
 from neurosparse.pipeline.plan import draws_curves, faster
 from neurosparse.pruning import prune
+from neurosparse.records import RunRecord
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +218,78 @@ def test_curves_are_drawn_of_small_models() -> None:
     assert draws_curves(linears(576, 1536), 32 * 512)
     assert draws_curves(linears(576, 1536), 512)  # little, though many times the pass
     assert not draws_curves(linears(1536, 8960), 32 * 512)
+
+
+def test_a_finished_run_is_given_back_to_the_same_request_alone(place: Path, whole: Any) -> None:
+    again = compress(place, "whole", products="own", resume=True)
+    assert again.results == whole.results
+    for sparsity, more, name in ((0.5, {}, "sparsity 0.5"), (0.6, {"values": "int8"}, "values"),
+                                 (0.6, {"windows": 3}, "windows 3"),
+                                 (0.6, {"report_text": str(place / "text.txt")}, "_text")):
+        with pytest.raises(ResumeError, match=f"{name}.*as in the finished run"):
+            compress(place, "whole", sparsity, **{"products": "own", **more}, resume=True)
+    write_tiny(place / "larger", blocks=4)
+    with pytest.raises(ResumeError, match="larger"):
+        ns.compress(str(place / "larger"), out=str(whole.folder), resume=True,
+                    **{name: value for name, value in options_of(whole).items() if name not in
+                       ("model", "out")})
+    (place / "other.txt").write_text(tiny_text(seed=7))
+    (place / "moved.txt").write_text(tiny_text())
+    named = {"calibration": str(place / "moved.txt"), "method": "magnitude", "rule": "uniform"}
+    compress(place, "moved", **named)
+    (place / "other.txt").replace(place / "moved.txt")
+    with pytest.raises(ResumeError, match="calibration_text"):
+        compress(place, "moved", **named, resume=True)
+
+
+def options_of(result: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = RunRecord.read(result.folder / "run.json").arguments
+    return {**arguments, "exclude": tuple(arguments["exclude"])}
+
+
+def test_a_model_without_a_key_value_cache_finishes(place: Path) -> None:
+    torch.manual_seed(0)
+    config = MambaConfig(vocab_size=100, hidden_size=32, num_hidden_layers=2, bos_token_id=1,
+                         eos_token_id=2, pad_token_id=2, state_size=4)
+    MambaForCausalLM(config).save_pretrained(place / "mamba")
+    tiny_tokenizer().save_pretrained(place / "mamba")
+    given = {"model": str(place / "mamba"), "sparsity": 0.5, "window_length": 32, "windows": 4,
+             "calibration": str(place / "text.txt"), "report_windows": 3, "rule": "uniform"}
+    with pytest.raises(InputError, match=r"dt_proj by wanda.*--exclude '\*.dt_proj'"):
+        ns.compress(**given, out=str(place / "never-mamba"))
+    done = ns.compress(**given, out=str(place / "mamba-out" / "exact"), exclude=("*.dt_proj",))
+    for row in done.results["rows"]:
+        assert row["decode_tokens_per_s"] is None and row["core_decode_tokens_per_s"] is None
+        assert row["prefill_tokens_per_s"] > 0 and row["decode_bytes"] > 0
+    assert done.results["rows"][-1]["perplexity"] > 1 and done.results["sample"]
+    assert sum("no decode speed" in note for note in done.results["notes"]) == 1
+
+
+def test_shapes_are_refused_before_the_profile(place: Path, monkeypatch: pytest.MonkeyPatch
+                                               ) -> None:
+    monkeypatch.setattr(job, "profile", None)
+    with pytest.raises(InputError, match=r"q_proj n:7: found 64 inputs.*multiple of 7.*Exclude"):
+        compress(place, "seventh", pattern="n:7")
+    with pytest.raises(InputError, match=r"windows of 300 tokens.*context of 256"):
+        compress(place, "long", window_length=300)
+    assert not (place / "seventh").exists() and not (place / "long").exists()
+
+
+@pytest.mark.parametrize("rule", ["propagation", "owl"])
+def test_a_budget_of_zero_needs_nothing_measured(place: Path, rule: str) -> None:
+    done = compress(place, f"zero-{rule}", 0.0, rule=rule)
+    assert done.results["sparsity"] == {"asked": 0.0, "kept": 0.0}
+    assert set(done.budget.counts().values()) == {0}
+
+
+def test_a_prompt_leaves_room_for_what_is_written(place: Path) -> None:
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=32, n_layer=1, n_head=2,
+                                       n_positions=64, bos_token_id=1, eos_token_id=2))
+    model.save_pretrained(place / "gpt2")
+    prompt = torch.ones(1, 64, dtype=torch.int64)
+    found = evaluate(str(place / "gpt2"), prompt, prompt=prompt, sample=False)
+    assert found["prompt_tokens"] + found["decode_steps"] < 64 and found["perplexity"] > 1
 
 
 def test_solvers_get_the_compensated_budget() -> None:

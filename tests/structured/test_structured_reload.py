@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from models.families import build, relative_error, tokens
 from safetensors.torch import load_file, save_file
 from structured.cases import DENSE, MIXTURES, logits, rates
 from transformers import AutoModelForCausalLM
+from transformers.quantizers.auto import (
+    AUTO_QUANTIZATION_CONFIG_MAPPING,
+    AUTO_QUANTIZER_MAPPING,
+)
 
+from neurosparse import models
 from neurosparse.budgets import allocate
 from neurosparse.errors import FormatError, ModelError
 from neurosparse.files import read_json, write_json
@@ -137,6 +143,62 @@ def test_what_the_stock_class_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="save_pretrained"):
         save_uneven(build("llama"), tmp_path / "a")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process where nobody called ``register``."""
+    for table in (AUTO_QUANTIZER_MAPPING, AUTO_QUANTIZATION_CONFIG_MAPPING):
+        for name in ("neurosparse", "neurosparse-uneven"):
+            monkeypatch.delitem(table, name, raising=False)
+
+
+@pytest.mark.usefixtures("unknown")
+@pytest.mark.parametrize(("family", "options"), [
+    ("llama", {"heads": "queries"}), ("phi3", {}), ("qwen2", {"compensate": "bias"}),
+    ("mixtral", {"experts": True}), ("qwen3_moe", {}),
+])
+def test_models_load_reads_it_by_itself(family: str, options: dict[str, Any], tmp_path: Path
+                                        ) -> None:
+    model = cut_model(family, **options)
+    save_uneven(model, tmp_path / "a")
+    empty = models.load_empty(tmp_path / "a")
+    streamed = models.load(tmp_path / "a", stream=True).model
+    whole = models.load(tmp_path / "a").model
+    assert models.identity(empty)["sha256"] == models.identity(model)["sha256"]
+    assert models.identity(streamed)["sha256"] == models.identity(model)["sha256"]
+    assert torch.equal(logits(whole, tokens()), logits(model, tokens()))
+    walks = [models.BlockWalk(one, tokens()) for one in (whole, streamed)]
+    for walk in walks:
+        for index in range(walk.n_blocks):
+            walk.run(index, keep=True)
+    assert torch.equal(walks[0].logits(0), walks[1].logits(0))
+    prune_structured(whole, rates(0.2, 0.2, 0.2), tokens())  # and it is cut again
+    save_uneven(whole, tmp_path / "b")
+    again = models.load(tmp_path / "b").model
+    assert torch.equal(logits(again, tokens()), logits(whole, tokens()))
+    assert sum(p.numel() for p in again.parameters()) < sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.usefixtures("unknown")
+def test_the_shapes_of_a_packed_cut_are_known(tmp_path: Path) -> None:
+    model = cut_model("llama")
+    prune(model, allocate(sizes_only(model), 0.6), tokens())
+    save(model, tmp_path / "packed", values="fp32")
+    empty = models.load_empty(tmp_path / "packed")
+    assert models.identity(empty)["sha256"] == models.identity(model)["sha256"]
+
+
+@pytest.mark.usefixtures("unknown")
+def test_what_is_wrong_with_its_widths_is_said_once(tmp_path: Path) -> None:
+    save_uneven(cut_model("llama"), tmp_path / "a")
+    config = read_json(tmp_path / "a" / "config.json")
+    config["neurosparse_widths"]["blocks"][1]["mlp"]["neurons"] = 49
+    write_json(tmp_path / "a" / "config.json", config)
+    for how in (models.load, models.load_empty, partial(models.load, stream=True)):
+        with pytest.raises(FormatError, match="neurons=49") as error:
+            how(tmp_path / "a")
+        assert str(error.value).count("; expected") == 1
 
 
 def test_a_cut_model_is_pruned_packed_and_loaded(tmp_path: Path) -> None:
