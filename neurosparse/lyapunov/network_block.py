@@ -53,7 +53,6 @@ class NetworkPropagator(Propagator):
     def __init__(self, system: Flow | Map, dt: float, seed: int, x0: Array | None,
                  dtype: str) -> None:
         self.system = system
-        self._is_map = isinstance(system, Map)
         self.size = system.size
         self.unit = dt
         self.kind = np.dtype(dtype)
@@ -173,7 +172,7 @@ class NetworkPropagator(Propagator):
         return [slice(at, min(at + width, columns)) for at in range(0, columns, width)]
 
     def _drive(self, t: float) -> Any:
-        return drive_at(self.system.drive, round(t) if self._is_map else t, self.x)
+        return drive_at(self.system.drive, t, self.x)
 
     def _trace(self, slope: Array, shift: Array | None) -> float:
         """Trace of the flow's Jacobian: -N + Σ J_ii d_i - γ (Σ_i |J_.i|² d_i² - J_ii d_i) - Σ c."""

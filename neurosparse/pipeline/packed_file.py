@@ -17,7 +17,7 @@ from neurosparse.sparse.experts import PARTS, is_fused_experts
 from neurosparse.sparse.headers import NAMES, encode_header
 from neurosparse.sparse.kinds import Kind, find_group, find_kind
 from neurosparse.sparse.round_vocabulary import vocabulary_modules, vocabulary_of
-from neurosparse.sparse.shards import ALIGNMENT
+from neurosparse.sparse.shards import ALIGNMENT, file_order
 
 _Tensor = tuple[str, torch.dtype, tuple[int, ...], int]
 """Name, dtype, shape and bytes, as a header has them."""
@@ -55,18 +55,12 @@ def packed_file_bytes(model: nn.Module, targets: Sequence[Target], dropped: Mapp
             packed |= made
     tensors = [one for name, tensor in _stored(model, values)
                for one in packed.get(name) or [_dense(model, name, tensor, kind)]]
-    tensors.sort(key=_order)
+    # as in the file: the places of the tensors are numbers in its header
+    tensors.sort(key=lambda one: file_order(one[0], one[1]))
     size = sum(one[3] for one in tensors)
     header = encode_header([(name, NAMES[dtype], shape, count)
                             for name, dtype, shape, count in tensors], ALIGNMENT)
     return len(header) + size + int(2 * size // _SHARD) * _OF_SHARD
-
-
-def _order(tensor: _Tensor) -> tuple[int, int]:
-    """As in the file: the places of the tensors are numbers in its header."""
-    name, dtype, _, _ = tensor
-    rank = 0 if name.endswith(".values") else 1 if name.endswith(".bitmap") else 2
-    return rank, -dtype.itemsize
 
 
 def _groups(model: nn.Module, targets: Sequence[Target]) -> Iterator[dict[str, list[Target]]]:

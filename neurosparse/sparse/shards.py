@@ -17,6 +17,12 @@ ALIGNMENT = 64
 _CHUNK = 1 << 24
 
 
+def file_order(name: str, dtype: torch.dtype) -> tuple[int, int]:
+    """Values first, bitmaps next, then by falling item size: all lie aligned (format.md)."""
+    rank = 0 if name.endswith(".values") else 1 if name.endswith(".bitmap") else 2
+    return rank, -dtype.itemsize
+
+
 @dataclass(frozen=True)
 class _Item:
     name: str
@@ -26,9 +32,8 @@ class _Item:
     place: int
 
     def order(self) -> tuple[int, int]:
-        """Values first, bitmaps next, then by falling item size: all lie aligned (format.md)."""
-        rank = 0 if self.name.endswith(".values") else 1 if self.name.endswith(".bitmap") else 2
-        return rank, -self.dtype.itemsize
+        """As ``file_order``."""
+        return file_order(self.name, self.dtype)
 
 
 class ShardWriter:
