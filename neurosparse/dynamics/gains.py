@@ -86,7 +86,7 @@ class Gain:
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """Built-in gains travel to other processes by name; the user's own by their functions."""
-        # the user's own function may bear a built-in name
+        # a Gain of the user's own may bear a built-in name
         if _BUILT.get(self.name) is self or (self.name in _MADE and self.parameters):
             return _named, (self.name, tuple(sorted(self.parameters.items())))
         return gain, (self.plain,)
@@ -250,6 +250,19 @@ def _check_derivative(function: Function, derivative: Array, grid: Array, order:
         expected=f"the derivative of the {('first', 'second')[order - 1]} function")
 
 
+def _steepest(slope: Function, near: Array) -> float:
+    """Largest |φ'| seen from -8 to 8; where it only grows to an end, that of the slopes ``near``.
+
+    A gain that ends as a power has no steepest slope worth a step: it is used near zero.
+    """
+    far = np.linspace(-8.0, 8.0, 641)
+    with np.errstate(all="ignore"):
+        slopes = np.abs(np.asarray(slope(far), dtype=np.float64))
+    top = int(np.argmax(np.where(np.isfinite(slopes), slopes, 0.0)))
+    inside = 0 < top < far.size - 1 and bool(np.isfinite(slopes).all())
+    return float(max(np.abs(near).max(), slopes[top] if inside else 0.0))
+
+
 def _own(functions: tuple[Any, ...]) -> Gain:
     if not 2 <= len(functions) <= 3 or not all(callable(f) for f in functions):
         raise InputError("gain", found=f"{len(functions)} function(s) in {functions!r}",
@@ -264,8 +277,10 @@ def _own(functions: tuple[Any, ...]) -> Gain:
     for order, derivative in enumerate(values[1:], start=1):
         _check_derivative(arrays[order - 1], derivative, grid, order)
     name = getattr(functions[0], "__name__", "own")
+    if name in GAINS:
+        name = f"own {name}"  # what is known of the built-in one is not known of this
     return Gain(name, arrays[0], arrays[1], arrays[2] if len(arrays) > 2 else None,
-                steepest=float(np.abs(values[1]).max()), plain=tuple(functions))
+                steepest=_steepest(arrays[1], values[1]), plain=tuple(functions))
 
 
 def gain(phi: str | Gain | tuple[Any, ...]) -> Gain:

@@ -140,7 +140,7 @@ def frozen_variance(problem: Problem) -> float:
         if at_zero == 0:
             return 0.0
         low /= 2
-    found = _root_above(growth, low, _UNBOUNDED * max(1.0, extra))
+    found = _root_above(growth, low, _UNBOUNDED * max(1.0, extra, problem.gain**2))
     if found is None:
         raise unbounded(problem)
     return found
@@ -241,7 +241,7 @@ def solve_continuous_variance(problem: Problem) -> float:
         return _energy_gap(problem, variance)
 
     if gap(start) > 0:
-        found = _root_above(gap, start, _UNBOUNDED * max(1.0, start))
+        found = _root_above(gap, start, _UNBOUNDED * max(1.0, start, problem.gain**2))
         if found is None:
             raise unbounded(problem)
         return found

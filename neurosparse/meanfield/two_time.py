@@ -119,7 +119,10 @@ def two_time(
 
 
 def _method(operation: str, method: str, problem: Problem) -> str:
-    linear, free = problem.phi.name == "linear", problem.symmetry == 0.0 and problem.gamma == 0.0
+    from neurosparse.dynamics import gain as find_gain
+
+    linear = problem.phi is find_gain("linear")
+    free = problem.symmetry == 0.0 and problem.gamma == 0.0
     if method == "auto":
         return "linear" if linear else "gaussian" if free else "sampled"
     fits = {"gaussian": free, "linear": linear, "sampled": True}

@@ -26,7 +26,7 @@ _SHARD, _OF_SHARD = 5e9, 128
 
 
 def packed_file_bytes(model: nn.Module, targets: Sequence[Target], dropped: Mapping[str, int],
-                      values: str) -> int:
+                      values: str, group_size: int | None = None) -> int:
     """Bytes of the file that ``sparse.save`` makes, header and all.
 
     Exact where no weight that stays is zero by chance, else an upper bound. (Of a model that takes
@@ -40,16 +40,16 @@ def packed_file_bytes(model: nn.Module, targets: Sequence[Target], dropped: Mapp
         All of its targets.
     dropped
         Weights that go, by target; a target that is not named loses none.
-    values
-        Kind of the values.
+    values, group_size
+        Kind of the values, and columns with a scale of their own (None: the kind's default).
     """
-    kind = find_kind(values)
+    kind, group_size = find_kind(values), find_group(values, group_size)
     packed: dict[str, list[_Tensor]] = {}
     for group in _groups(model, targets):
         kept = {parameter: sum(one.size - dropped.get(one.name, 0) for one in members)
                 for parameter, members in group.items()}
         dense = sum(one.size for members in group.values() for one in members)
-        made = {parameter: _packed(parameter, members, kept[parameter], kind)
+        made = {parameter: _packed(parameter, members, kept[parameter], kind, group_size)
                 for parameter, members in group.items()}
         if sum(one[3] for parts in made.values() for one in parts) < dense * kind.dense.itemsize:
             packed |= made
@@ -77,16 +77,16 @@ def _groups(model: nn.Module, targets: Sequence[Target]) -> Iterator[dict[str, l
             yield parts
 
 
-def _packed(parameter: str, members: Sequence[Target], nnz: int, kind: Kind) -> list[_Tensor]:
+def _packed(parameter: str, members: Sequence[Target], nnz: int, kind: Kind, group: int | None
+            ) -> list[_Tensor]:
     """Bitmap, values and scales of a matrix: a linear, or experts below one another."""
     name = parameter.removesuffix(".weight")
     rows, cols = sum(one.shape[0] for one in members), members[0].shape[1]
-    wide, group = bitmap_bytes(cols), find_group(kind.name, None)
-    length = kind.length(nnz)
+    wide, length = bitmap_bytes(cols), kind.length(nnz)
     found: list[_Tensor] = [
         (f"{name}.bitmap", torch.uint8, (rows, wide), rows * wide),
         (f"{name}.values", kind.dtype, (length,), length * kind.itemsize)]
-    scales = packed_bytes(rows, cols, nnz, kind.name) - found[0][3] - found[1][3]
+    scales = packed_bytes(rows, cols, nnz, kind.name, group) - found[0][3] - found[1][3]
     if group is not None:
         found.append((f"{name}.scales", torch.bfloat16, (rows, -(-cols // group)), scales))
     elif scales:

@@ -25,10 +25,9 @@ from neurosparse.models import (
 from neurosparse.models.loading import find_device
 from neurosparse.pipeline.asked import check_asked, check_place, fingerprint
 from neurosparse.pipeline.options import CompressOptions
-from neurosparse.pipeline.pack import rest_bytes
+from neurosparse.pipeline.packed_file import packed_file_bytes
 from neurosparse.pipeline.texts import gather
 from neurosparse.pipeline.work import Work
-from neurosparse.sparse import packed_bytes
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 # What the curves of a report may take: forward passes, or operations (a minute or two).
@@ -116,9 +115,8 @@ def plan(options: CompressOptions, *, resume: bool = False, overwrite: bool = Fa
         "evaluate": 2.6 * reports + 60,
     }
     stream = wants_streaming(options)
-    kept = sum(packed_bytes(*t.shape, t.size - round(t.size * options.sparsity), options.values,
-                            options.group_size) for t in targets)
-    rest = rest_bytes(model, total - pruned, options.values)
+    dropped = {t.name: round(t.size * options.sparsity) for t in targets}
+    packed = packed_file_bytes(model, targets, dropped, options.values, options.group_size)
     element = _BYTES[options.dtype]
     resident = (total - inside + inside // len(blocks)) if stream else total
     hidden = 2 * tokens * width * 4
@@ -131,7 +129,7 @@ def plan(options: CompressOptions, *, resume: bool = False, overwrite: bool = Fa
                "linears": len(targets)},
         seconds={stage: round(value, 1) for stage, value in seconds.items() if value},
         memory_bytes=int(resident * element + hidden + gram_memory) + 600_000_000,
-        disk_bytes=kept + rest + dense + work,
+        disk_bytes=packed + dense + work,
         streamed=stream,
     )
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from neurosparse.dynamics import GAINS, Gain, gain, sigmoid, threshold_power
 from neurosparse.errors import InputError
+from neurosparse.meanfield import two_time
 
 ALL = [*(gain(name) for name in GAINS), threshold_power(1.5, 0.3), sigmoid(0.2)]
 IDS = [f"{g.name}{list(g.parameters.values())}" for g in ALL]
@@ -154,3 +155,23 @@ def test_threshold_power_refuses_an_infinite_slope(exponent: float) -> None:
         threshold_power(exponent)
     with pytest.raises(InputError, match="maximum"):
         sigmoid(0.0)
+
+
+def test_steepest_slope_of_an_own_gain_is_found_away_from_zero() -> None:
+    shifted = gain((lambda x: np.tanh(3 * (x - 4)), lambda x: 3 / np.cosh(3 * (x - 4)) ** 2))
+    assert shifted.steepest == pytest.approx(3, rel=1e-3)
+    # of one that only grows steeper, what it is used for
+    cube = gain((lambda x: x**3, lambda x: 3 * x**2))
+    assert cube.steepest == pytest.approx(3 * 1.7**2)
+
+
+def test_an_own_gain_of_a_built_in_name_is_not_that_one() -> None:
+    def linear(x: Any) -> Any:
+        return np.tanh(x)
+
+    own = gain((linear, lambda x: 1 / np.cosh(x) ** 2))
+    assert own.name == "own linear"
+    found = two_time(1.5, own, duration=2.0, dt=0.1)
+    known = two_time(1.5, "tanh", duration=2.0, dt=0.1)
+    assert found.method == known.method == "gaussian"
+    np.testing.assert_allclose(found.covariance, known.covariance, rtol=1e-9)

@@ -130,3 +130,10 @@ def test_relu_is_refused_alike_from_its_critical_gain_on():
 def test_bad_numbers(arguments):
     with pytest.raises(InputError):
         static_variance(**arguments)
+
+
+@pytest.mark.parametrize("gain", [100.0, 900.0])
+def test_strong_coupling_is_that_of_the_sign(gain: float) -> None:
+    """φ becomes sign(x): ∫ (2/π) arcsin = 1 - 2/π of the energy, so that Δ0 = 2 (1 - 2/π) g²."""
+    assert static_variance(gain) / gain**2 == pytest.approx(2 * (1 - 2 / math.pi), rel=3 / gain**2)
+    assert static_variance(gain, delta=1.0) / gain**2 == pytest.approx(1, rel=1 / gain)

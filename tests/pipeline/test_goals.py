@@ -70,6 +70,15 @@ def test_the_file_is_counted_to_the_byte(family: str, values: str, tmp_path: Pat
     assert counted == (tmp_path / "m" / "model.safetensors").stat().st_size
 
 
+@pytest.mark.parametrize(("values", "group"), [("int4", 32), ("int4", 128), ("int8", 64)])
+def test_groups_are_counted_to_the_byte(values: str, group: int, tmp_path: Path) -> None:
+    model = build("llama")
+    dropped = _smallest(model, 0.4)
+    counted = packed_file_bytes(model, ns.models.find_targets(model), dropped, values, group)
+    ns.sparse.save(model, tmp_path / "m", values=values, group_size=group)
+    assert counted == (tmp_path / "m" / "model.safetensors").stat().st_size
+
+
 def test_conv1d_is_counted_to_the_byte(tmp_path: Path) -> None:
     model = sparse_gpt2(0.0)
     dropped = _smallest(model, 0.4)
