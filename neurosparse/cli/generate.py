@@ -34,10 +34,20 @@ def command(
     progress: of.Shown = "auto", debug: of.Debug = False,
 ) -> None:
     """Let a model write: the text on stdout as it comes, the speeds on stderr."""
-    from neurosparse.pipeline.generate import generate
+    from neurosparse.pipeline.generate import check_settings, generate
     from neurosparse.pipeline.opening import open_model
 
     if dry_run:
+        from neurosparse.models import resolve
+        from neurosparse.models.loading import find_device
+        from neurosparse.sparse import is_bitmask, is_packed
+        from neurosparse.sparse.loops import check_loop
+
+        check_loop(loop)
+        check_settings(max_new_tokens, temperature)
+        find_device(f"load {model}", device)
+        if not (is_packed(model) or is_bitmask(model)):
+            resolve(model)
         print(f"Load {model} in {dtype} and write up to {max_new_tokens} tokens. Nothing was run.")
         return
     opened = open_model(model, dtype=dtype, device=device)

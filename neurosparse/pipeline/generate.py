@@ -64,6 +64,19 @@ class Generated:
                 "decode_tokens_per_s": self.decode}
 
 
+def check_settings(max_new_tokens: int, temperature: float) -> None:
+    """Refuse settings out of range.
+
+    Raises
+    ------
+    InputError
+        As said.
+    """
+    if not max_new_tokens >= 1 or not 0 <= temperature < float("inf"):
+        raise InputError("generate", found=f"{max_new_tokens} tokens at temperature {temperature}",
+                         expected="at least 1 token, temperature of at least 0")
+
+
 def generate(
     model: Any, tokenizer: Any, prompt: str, *, max_new_tokens: int = 64, temperature: float = 0.0,
     seed: int = 0, chat: bool | None = None, loop: str | Loop = "auto",
@@ -103,9 +116,7 @@ def generate(
     ModelError
         No tokenizer.
     """
-    if not max_new_tokens >= 1 or not 0 <= temperature < float("inf"):
-        raise InputError("generate", found=f"{max_new_tokens} tokens at temperature {temperature}",
-                         expected="at least 1 token, temperature of at least 0")
+    check_settings(max_new_tokens, temperature)
     ids = encode(tokenizer, prompt, chat=chat)
     if opening:
         more = tokenizer(opening, add_special_tokens=False, return_tensors="pt")["input_ids"]

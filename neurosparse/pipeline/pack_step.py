@@ -23,6 +23,7 @@ from neurosparse.sparse import is_packed, packed_bytes, save
 from neurosparse.sparse.kinds import find_group, find_kind
 from neurosparse.sparse.round_vocabulary import vocabulary_of, vocabulary_saving
 from neurosparse.sparse.rows import PackedRows
+from neurosparse.sparse.writer import refuse_foreign
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,8 @@ def pack_step(
     group_size, how = find_group(values, group_size), rounding or Rounding()
     how.check(values, stream=stream)
     target = Path(out)
-    if write and not overwrite:
-        _refuse_taken(target)
+    if write:
+        (refuse_foreign if overwrite else _refuse_taken)(target)
     if stream and is_packed(model):
         raise InputError("pack", found=f"stream with {model}, which is packed",
                          expected="a dense folder")

@@ -64,6 +64,10 @@ class Rounding:
             Values that are no whole numbers, or a model whose blocks stay on disk.
         """
         if self.how == "nearest":
+            if self.calibration is not None:
+                raise InputError("pack", found=f"calibration {self.calibration}, which rounding to "
+                                 "the nearest does not read", expected="rounding='gptq' with it",
+                                 mend="Give --rounding gptq, or no --calibration.")
             return
         if values not in GROUPED:
             raise InputError("pack", found=f"rounding={self.how!r} with values={values!r}",

@@ -72,7 +72,7 @@ class Decoder:
         # By what is read here; rows that are stored so give the model the same logits.
         self._rounded = head == "int8"  # the head alone is then off by some thousandths
         self.halves = dtype == torch.bfloat16
-        self._family = read_family(model)
+        self._family = read_family(model, positions)
         self._embed = model.get_input_embeddings()
         self._layers = self._arrays(self._family)
         self._head = head_tiles(self._family.head, self.halves, head)
@@ -217,11 +217,16 @@ class Decoder:
             cache[:, begin:length] = part.float().numpy()
 
     def _check(self) -> None:
-        """Logits of a few tokens against the model's own."""
+        """Logits of a few tokens against the model's own; those also at the last positions.
+
+        What is at the beginning and at the end differs where a model scales by the position.
+        """
         count = min(_PROBE, self.positions)
         tokens = (torch.arange(count) * 7 + 3) % self._head.shape[0]
+        places = torch.stack([torch.arange(count), torch.arange(count) + self.positions - count])
         with torch.inference_mode():
-            wanted = self.model(input_ids=tokens[None]).logits[0].float()
+            wanted, last = self.model(input_ids=tokens.expand(2, -1),
+                                      position_ids=places).logits.float()
         found = [self.prefill(tokens[: (count + 1) // 2])]
         found += [self.step(token).clone() for token in tokens[(count + 1) // 2 :].tolist()]
         self.position = 0
@@ -231,6 +236,12 @@ class Decoder:
             raise ModelError("decode token by token",
                              found=f"logits that differ by {error:.1%} from the model's own",
                              expected="the same", mend="Use the model's own generate.")
+        error = float((last - wanted).norm() / wanted.norm())
+        if not error < (0.1 if self.halves else 0.01):
+            raise ModelError("decode token by token",
+                             found=f"logits that differ by {error:.1%} with {self.positions} "
+                             "positions from the beginning", expected="the same at both",
+                             mend="Use the model's own generate, or fewer positions.")
 
 
 def linear_tiles(module: nn.Module, halves: bool) -> Tiles:

@@ -106,17 +106,33 @@ def check_description(found: dict[str, Any], *, where: str = "config.json") -> N
                           expected="a hash for every file")
 
 
-def check_names(found: dict[str, Any], names: Iterable[str], *, where: str) -> None:
+def check_names(found: dict[str, Any], names: Iterable[str], every: Iterable[str], *, where: str
+                ) -> None:
     """Refuse a file whose packed matrices are not those that the configuration names.
+
+    Parameters
+    ----------
+    found
+        The description.
+    names
+        What the files hold packed.
+    every
+        All linears of the blocks, which are told in one word.
 
     Raises
     ------
     FormatError
         A name too many or too few.
     """
+    there = set(names)
     if found["packed"] == ALL:
+        # by their number: a model without its head has other names for the same linears
+        told = set(every)
+        if len(told) != len(there):
+            raise FormatError(f"read {where}", found=f"{len(there)} packed matrices",
+                              expected=f"{len(told)}, all linears of the blocks of config.json")
         return
-    told, there = set(lengthen(found["packed"])), set(names)
+    told = set(lengthen(found["packed"]))
     if told != there:
         first = sorted(told ^ there)[0]
         raise FormatError(f"read {where}", found=f"packed matrices that differ in {first}",

@@ -65,24 +65,33 @@ class Family:
     width: int
 
 
-def read_family(model: Any) -> Family:
+def read_family(model: Any, positions: int) -> Family:
     """The parts of a model that computes as Llama does.
 
     Llama, Mistral, Qwen 2 and 3, Gemma 2 and 3 and what else has the same parts by the same names.
     Whether the parts are put together in the way that is expected only a comparison of logits
-    tells: ``Decoder`` makes one.
+    tells: ``Decoder`` makes one. ``positions`` are to be decoded.
 
     Raises
     ------
     ModelError
         A part is missing or of another kind; the message names it.
     """
+    try:
+        return _read(model, positions)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # parts of a family not met so far, whatever they lack
+        raise _other(f"{type(model).__name__}: {error}", "parts") from error
+
+
+def _read(model: Any, positions: int) -> Family:
     found = find_blocks(model)
-    _check_rotation(getattr(model.config.get_text_config(), "rope_parameters", None))
+    _check_rotation(getattr(model.config.get_text_config(), "rope_parameters", None), positions)
     base, config = model.base_model, model.config.get_text_config()
     head = model.get_output_embeddings()
     if head is None or not hasattr(base, "rotary_emb") or not hasattr(base, "norm"):
         raise _other(type(model).__name__, "rotary_emb, norm and an output head")
+    last_norm = _norm_weight(base.norm)
     first = found.modules[0]
     attention: Any = first.self_attn if hasattr(first, "self_attn") else None
     if attention is None or not hasattr(attention, "scaling"):
@@ -91,23 +100,30 @@ def read_family(model: Any) -> Family:
     blocks = [_block(block, kind, config)
               for block, kind in zip(found.modules, kinds, strict=True)]
     return Family(
-        blocks=blocks, base=base, head=head, last_norm=_norm_weight(base.norm),
+        blocks=blocks, base=base, head=head, last_norm=last_norm,
         eps=_eps(base.norm), scale=float(attention.scaling),
         cap=float(getattr(attention, "attn_logit_softcapping", None) or 0),
         final_cap=float(getattr(config, "final_logit_softcapping", None) or 0),
         activation=_activation(first), head_width=int(attention.head_dim),
-        width=base.norm.weight.shape[0])
+        width=len(last_norm))
 
 
-def _check_rotation(parameters: Any) -> None:
-    """Refuse angles that depend on how long the text has become: ours are made once."""
+def _check_rotation(parameters: Any, positions: int) -> None:
+    """Refuse angles that depend on how long the text has become: ours are made once.
+
+    And queries that grow with the position (Ministral 3), where so many positions reach that.
+    """
     if not isinstance(parameters, dict):
         return
+    begin = parameters.get("original_max_position_embeddings") or 0
+    if parameters.get("llama_4_scaling_beta") and positions > begin:
+        raise _other(f"queries that grow with the position from {begin} on, of {positions}",
+                     "scores that depend on the distance alone")
     if parameters.get("rope_type") in ("dynamic", "longrope"):
         raise _other(f"rotary angles of type {parameters['rope_type']!r}",
                      "angles that depend on the position alone")
     for one in parameters.values():  # by kind of layer
-        _check_rotation(one)
+        _check_rotation(one, positions)
 
 
 def _block(block: Any, kind: str | None, config: Any) -> Block:
@@ -146,6 +162,8 @@ def _block(block: Any, kind: str | None, config: Any) -> Block:
 
 def _norm_weight(module: Any) -> torch.Tensor:
     """What multiplies: Gemma adds one to what it stores, so the module is asked."""
+    if getattr(module, "weight", None) is None:
+        raise _other(f"{type(module).__name__} without weight", "a norm with one")
     width = module.weight.shape[0]
     with torch.no_grad():
         ones = torch.ones(1, width, dtype=torch.float32, device=module.weight.device)

@@ -10,6 +10,7 @@ from torch import nn
 
 from neurosparse.errors import FormatError
 from neurosparse.layout import bitmap_bytes
+from neurosparse.models import find_targets
 from neurosparse.models.linears import is_conv1d
 from neurosparse.sparse.experts import PARTS, SparseExperts, is_fused_experts
 from neurosparse.sparse.headers import Entry
@@ -17,6 +18,12 @@ from neurosparse.sparse.kinds import find_kind
 from neurosparse.sparse.linear import SparseLinear
 from neurosparse.sparse.matrix import PackedMatrix
 from neurosparse.sparse.rows import PackedRows
+
+
+def linear_names(model: nn.Module) -> list[str]:
+    """The matrices of a model's blocks, by the names that they have packed."""
+    return list(dict.fromkeys(f"{target.module_name}.{target.parameter}".removesuffix(".weight")
+                              for target in find_targets(model)))
 
 
 def packed_names(entries: Mapping[str, Entry]) -> list[str]:

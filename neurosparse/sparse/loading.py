@@ -29,7 +29,8 @@ def register() -> None:
     and models whose blocks differ in width (``prune_structured``; quantizer "neurosparse-uneven").
 
     Calling it again does nothing. Loaded models ``generate``, move with ``.to(device)``, compile,
-    and are written unchanged by ``save_pretrained``.
+    and are written again by ``save_pretrained``: packed values as they are, all else in the dtype
+    that the model has then (``dtype="auto"`` loads it as it is stored).
     """
     from transformers.quantizers.auto import (
         AUTO_QUANTIZER_MAPPING,
@@ -71,8 +72,8 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
     Returns
     -------
     model of transformers
-        In eval mode, without gradients (``requires_grad_`` brings back those of what is not
-        packed).
+        In eval mode, without gradients. A parameter's ``requires_grad_`` brings back its own: of
+        what is not packed, and not a vocabulary in whole numbers.
 
     Raises
     ------

@@ -66,6 +66,18 @@ class TorchLoop:
             return logits
 
 
+def check_loop(loop: str) -> None:
+    """Refuse the name of no loop.
+
+    Raises
+    ------
+    InputError
+        As said.
+    """
+    if loop not in LOOPS:
+        raise InputError("choose a loop", found=repr(loop), expected=", ".join(LOOPS))
+
+
 def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
     """The fastest loop that a model has, or the one asked for.
 
@@ -86,8 +98,7 @@ def find_loop(model: Any, positions: int, loop: str = "auto") -> Loop:
     NeurosparseError
         ``"core"`` or ``"graph"`` for a model that it does not take.
     """
-    if loop not in LOOPS:
-        raise InputError("choose a loop", found=repr(loop), expected=", ".join(LOOPS))
+    check_loop(loop)
     fast = GraphLoop if loop == "graph" or (loop == "auto" and model.device.type == "cuda") else (
         Decoder)
     if loop == "torch" or (loop == "auto" and fast is Decoder and not _suits_core(model)):

@@ -11,7 +11,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from neurosparse.errors import FormatError
 from neurosparse.sparse.description import METHOD, check_description, check_names
 from neurosparse.sparse.headers import check_hashes, read_headers
-from neurosparse.sparse.install import install, packed_names
+from neurosparse.sparse.install import install, linear_names, packed_names
 from neurosparse.sparse.ordering import Ordering
 from neurosparse.sparse.pages import Forgetting
 from neurosparse.sparse.reading import files_handed
@@ -82,7 +82,7 @@ class NeurosparseQuantizer(HfQuantizer):
         else:
             raise FormatError("from_pretrained", found="no checkpoint files",
                               expected="the folder of a packed model")
-        check_names(vars(config), packed_names(entries), where=files[0])
+        check_names(vars(config), packed_names(entries), linear_names(model), where=files[0])
         apply_widths(model)
         self._modules = install(model, entries, config.values, config.group,
                                 None if held is None else held.tensor)

@@ -67,7 +67,7 @@ class CheckpointWriter:
     ) -> None:
         self.kind, self.group = find_kind(values), find_group(values, group_size)
         self.folder = Path(folder)
-        _refuse_foreign(self.folder)
+        refuse_foreign(self.folder)
         self._config, self._tokenizer = config, tokenizer
         self._generation_config, self._budget = generation_config, budget
         self._vocabulary = vocabulary
@@ -184,7 +184,7 @@ def _write_budget(budget: Any, path: Path) -> None:
         budget.write(path)
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
     """The whole folder is replaced: never one that holds anything else, a dense model least."""
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not is_packed(folder)):
         raise InputError("save", found=f"{folder}, which holds other things",

@@ -135,6 +135,10 @@ def test_pack_refuses_what_it_cannot_do(place: Path) -> None:
                 "--windows", 0), "0 windows")
     refused(run("pack", place / "pruned", "--out", place / "packed"), "results in", "--overwrite")
     refused(run("pack", place / "pruned", "--out", place / "dense", "--overwrite"), "other things")
+    # before anything is loaded
+    refused(run("pack", place / "nowhere", "--out", place / "dense", "--overwrite"), "other things")
+    refused(run("pack", place / "pruned", *out, "--values", "int4", "--calibration", "t.txt"),
+            "t.txt", "gptq")
     refused(run("pack", place / "packed", *out, "--stream"), "stream", "dense folder")
     refused(run("pack", place / "nowhere", *out), "nowhere")
     large = tiny_model()
@@ -200,6 +204,12 @@ def test_generate_refuses_and_stops_at_the_context(place: Path) -> None:
     refused(run("generate", place / "packed", "--prompt", "w1", "--chat"), "--no-chat")
     refused(run("generate", place / "packed", "--prompt", "w1", "--temperature", "-1"), "-1")
     refused(run("generate", place / "packed", "--prompt", "w1", "--device", "cuda:7"), "cuda:7")
+    for wrong, words in (({"--loop": "odd"}, "odd"), ({"--temperature": "-1"}, "-1"),
+                         ({"--device": "cuda:7"}, "cuda:7")):
+        refused(run("generate", place / "packed", "--prompt", "w1", "--dry-run",
+                    *(word for pair in wrong.items() for word in pair)), words)
+    refused(run("generate", place / "nowhere", "--prompt", "w1", "--dry-run"), "nowhere")
+    assert "Nothing was run" in run("generate", place / "packed", "--prompt", "w1", "--dry-run").out
     shutil.copytree(place / "packed", place / "mute", ignore=shutil.ignore_patterns("tokenizer*"))
     refused(run("generate", place / "mute", "--prompt", "w1"), "without tokenizer", "tokenizer.js")
 

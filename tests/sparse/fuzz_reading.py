@@ -25,7 +25,7 @@ from neurosparse.sparse.bitmask import _check_config, _kind, is_bitmask
 from neurosparse.sparse.bitmask_tensors import PARTS, BitmaskReader, read_matrix
 from neurosparse.sparse.description import check_names, read_description
 from neurosparse.sparse.headers import Entry, read_headers
-from neurosparse.sparse.install import install, packed_names
+from neurosparse.sparse.install import install, linear_names, packed_names
 from neurosparse.sparse.quantizer import NeurosparseConfig
 from neurosparse.sparse.reading import PackedFiles
 from neurosparse.sparse.round_vocabulary import install_vocabulary
@@ -111,8 +111,8 @@ class Readers:
         with PackedFiles([self.place / WEIGHTS], packing.sha256) as held:
             held.read()
             names = packed_names(held.entries)
-            check_names(vars(packing), names, where=str(self.place))
             model = self._empty[kind]
+            check_names(vars(packing), names, linear_names(model), where=str(self.place))
             with _restored(model):
                 modules = install(model, held.entries, packing.values, packing.group, held.tensor)
                 if packing.vocabulary is not None:

@@ -187,6 +187,48 @@ def test_angles_that_change_with_the_length_are_refused() -> None:
     Decoder(tf.AutoModelForCausalLM.from_config(linear).eval(), positions=16)
 
 
+def test_queries_that_grow_with_the_position_are_refused_where_they_do() -> None:
+    rope = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "beta_fast": 32.0,
+            "beta_slow": 1.0, "original_max_position_embeddings": 32,
+            "llama_4_scaling_beta": 0.1, "mscale": 1.0, "mscale_all_dim": 1.0}
+    config = tf.Ministral3Config(**COMMON, head_dim=12, rope_parameters=rope)
+    model = tf.AutoModelForCausalLM.from_config(config).eval()
+    ids, decoder = tokens(32), Decoder(model, positions=32)
+    decoder.prefill(ids[0, :20])
+    found = torch.stack([decoder.step(token).clone() for token in ids[0, 20:].tolist()])
+    with torch.inference_mode():
+        torch.testing.assert_close(found, model(ids).logits[0, 20:], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ModelError, match="from 32 on, of 33"):
+        Decoder(model, positions=33)
+    rope["llama_4_scaling_beta"] = 0.0
+    Decoder(tf.AutoModelForCausalLM.from_config(config).eval(), positions=33)
+
+
+def test_logits_that_depend_on_the_place_are_refused() -> None:
+    """Such as those of any model that scales by the position in a way not known here."""
+    model = model_of("llama")
+    rotary = model.model.rotary_emb
+    told = type(rotary).forward
+
+    def grown(self: Any, x: Any, position_ids: Any) -> Any:
+        cosine, sine = told(self, x, position_ids)
+        scale = 1 + 0.2 * (position_ids // 32)[..., None]
+        return cosine * scale, sine * scale
+
+    model.model.rotary_emb = type("Grown", (type(rotary),), {"forward": grown})(model.config)
+    Decoder(model, positions=32)
+    with pytest.raises(ModelError, match="from the beginning"):
+        Decoder(model, positions=64)
+
+
+def test_norms_without_weight_are_refused_in_words() -> None:
+    config = tf.OlmoConfig(**COMMON)
+    model = tf.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ModelError, match="OlmoLayerNorm"):
+        Decoder(model, positions=16)
+    assert isinstance(find_loop(model, 16), TorchLoop)
+
+
 def test_what_does_not_fit_is_refused() -> None:
     decoder = Decoder(model_of("llama"), positions=13)
     with pytest.raises(InputError, match="14 tokens"):

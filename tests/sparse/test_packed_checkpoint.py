@@ -11,10 +11,11 @@ import pytest
 import torch
 from sparse_cases import CONFIGS, build, parts_error, relative_error
 from torch import nn
+from transformers import AutoModelForCausalLM
 
 from neurosparse import models
 from neurosparse.budgets import Budget
-from neurosparse.errors import InputError, ModelError
+from neurosparse.errors import FormatError, InputError, ModelError
 from neurosparse.sparse import (
     CheckpointWriter,
     SparseExperts,
@@ -23,6 +24,7 @@ from neurosparse.sparse import (
     load,
     pack,
     packed_bytes,
+    register,
     save,
     unpack,
 )
@@ -209,6 +211,18 @@ def test_shards_have_an_index(tokens: torch.Tensor, tmp_path: Path) -> None:
         assert file.stat().st_size < 16_000
     assert torch.equal(logits(load(tmp_path / "one"), tokens),
                        logits(load(tmp_path / "many"), tokens))
+
+
+def test_a_block_that_no_file_has_is_refused(tmp_path: Path) -> None:
+    """Also where transformers reads, which would fill it with random numbers and a warning."""
+    save(build("llama"), tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert config["quantization_config"]["packed"] == "all"
+    config["num_hidden_layers"] += 1
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    register()
+    with pytest.raises(FormatError, match="all linears"):
+        AutoModelForCausalLM.from_pretrained(tmp_path / "m")
 
 
 def test_saving_a_packed_model_again_gives_the_same_file(tmp_path: Path) -> None:
