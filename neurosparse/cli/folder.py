@@ -49,14 +49,12 @@ class Folder:
         if resume and overwrite:
             raise InputError(command, found="--resume with --overwrite", expected="one of them")
         found = [file for pattern in products for file in sorted(self.path.glob(pattern))]
-        if found and overwrite:
-            for file in found:
-                file.unlink()
-        elif found and not resume:
+        self._replaced = found if overwrite else []
+        if found and not overwrite and not resume:
             raise InputError(command, found=f"results in {self.path}", expected="an empty folder",
                              mend="Name another with --out, go on with --resume, or replace them "
                              "with --overwrite.")
-        elif found:
+        if found and resume:
             self._compare(identity)
             self.going_on = True
         self.record = RunRecord(command, arguments={**identity, **more},
@@ -80,6 +78,15 @@ class Folder:
                     operation, found=f"{name} {value!r}",
                     expected=f"{name} {before.arguments.get(name)!r}, as in the run there",
                     mend="Give the same options, or another --out.")
+
+    def begin(self) -> None:
+        """Remove what ``overwrite`` replaces: before the first file, with nothing left to refuse.
+
+        Called again it does nothing.
+        """
+        for file in self._replaced:
+            file.unlink(missing_ok=True)
+        self._replaced = []
 
     def write(self, results: dict[str, Any]) -> None:
         """Write the record, with the results so far."""

@@ -36,6 +36,8 @@ class Theory:
     seed: int
 
     def __post_init__(self) -> None:
+        if self.two_time:
+            _ = self.steps  # refuses bad ones
         if self.vanilla:
             if self.two_time and self.delta is not None:
                 raise InputError("meanfield", found=f"--delta {self.delta:g} with --two-time",
@@ -78,7 +80,12 @@ class Theory:
         if not (0 < self.dt <= self.duration < math.inf):
             raise InputError("meanfield", found=f"dt {self.dt:g} with duration {self.duration:g}",
                              expected="0 < dt <= duration")
-        return round(self.duration / self.dt)
+        steps = round(self.duration / self.dt)
+        if abs(steps * self.dt - self.duration) > 1e-6 * self.duration:
+            raise InputError("meanfield",
+                             found=f"duration {self.duration:g} in steps of {self.dt:g}",
+                             expected=f"whole steps, such as {steps * self.dt:g}")
+        return steps
 
     def cost(self) -> Cost:
         """Estimate."""
@@ -184,6 +191,7 @@ class Theory:
             results["status"] = "diverged"
         if folder is None:
             return
+        folder.begin()
         results["files"]["two_time"] = str(found.save(folder.path / "two_time.h5"))
         if found.status != "diverged":
             def draw() -> Any:
@@ -199,6 +207,7 @@ def _write(folder: Folder, name: str, arrays: dict[str, Any], attributes: dict[s
 
     from neurosparse.files import write_whole
 
+    folder.begin()
     path: Path = folder.path / f"{name}.h5"
     with write_whole(path) as beside, h5py.File(beside, "w") as file:
         file.attrs.update(format=f"neurosparse.meanfield.{name}", version=1)

@@ -60,11 +60,12 @@ def command(
                     f"{draws} draws each", f"for a time of {time:g}; {points * draws} runs."],
                    estimate, {**identity, "runs": points * draws}, as_json=as_json)
         return
+    estimate.check("phase")
     folder = Folder("phase", out, identity, {"workers": workers},
                     products=("sweep.h5", "phase.*"), resume=resume, overwrite=overwrite)
-    estimate.check("phase")
     # The sweep's file grows point by point: the record has to be there to go on from.
     folder.path.mkdir(parents=True, exist_ok=True)
+    folder.begin()
     folder.write({"status": "unfinished"})
     with shown(progress) as see, warnings_as_lines(), folder.timed("sweep"):
         from neurosparse.lyapunov.phase import phase_diagram

@@ -31,7 +31,7 @@ def cost(asked: dict[str, Any], workers: int | None) -> Cost:
     if workers is not None and workers < 0:
         raise InputError("phase", found=f"workers {workers}", expected="at least 0")
     _check(asked["gains"], asked["gammas"], *(asked[name] for name in (
-        "n", "k", "draws", "duration", "windows")))
+        "n", "k", "draws", "duration", "windows", "dt")))
     seconds = 0.0
     for gamma in asked["gammas"]:
         top = _network(asked, max(asked["gains"]), gamma)

@@ -110,5 +110,8 @@ def _print(found: dict[str, Any], options: Any, out: str) -> None:
         print(f"the language model: {spoke['answers']} answers, {spoke['validity']:.0%} valid, "
               f"{spoke['accepted']} of {spoke['wanted']} configurations its own, the rest by "
               "mutation")
+    more = "" if options.round_to == 1 else f" --round-to {options.round_to}"
+    more += "" if options.calibration is None else f" --calibration {options.calibration}"
     print(f"{out}/budget.json: neurosparse prune {options.model} --structured --budget "
-          f"{out}/budget.json --metric {options.metric} --heads {options.heads}")
+          f"{out}/budget.json --metric {options.metric} --heads {options.heads} --compensate "
+          f"{options.compensate}{more} --out FOLDER")

@@ -56,15 +56,16 @@ def command(
                     f"and keep {records:,} states of {network.size:,} numbers."],
                    cost, {"network": network.as_dict(), "records": records}, as_json=as_json)
         return
+    cost.check("simulate")
     folder = Folder("simulate", out, {**network.as_dict(), **run, "seed": seed}, {},
                     products=("trajectory.*",), resume=False, overwrite=overwrite)
-    cost.check("simulate")
     with shown(progress) as see, warnings_as_lines():
         from neurosparse.dynamics import simulate
 
         with folder.timed("couplings"):
             system = network.build(seed)
         target = folder.path / "trajectory.h5"
+        folder.begin()
         with folder.timed("simulate"), simulate(
                 system, duration=time, dt=dt, method=method, transient=transient,
                 record_every=run["record_every"], store=target, seed=seed, progress=see) as found:

@@ -66,11 +66,11 @@ def command(
         print_plan(runs.plan(), runs.cost, {"network": network.as_dict(), **numerics, **target,
                                             "draws": draws}, as_json=as_json)
         return
+    runs.cost.check("spectrum")
     folder = Folder("spectrum", out, {**network.as_dict(), **numerics, "seed": seed},
                     {**target, "draws": draws}, products=("spectrum*.h5", "spectrum.p*",
                                                           "spectrum.svg"),
                     resume=resume, overwrite=overwrite)
-    runs.cost.check("spectrum")
     with shown(progress) as see, warnings_as_lines():
         found = runs.measure(folder, see)
         _finish(found, runs, folder, figure, as_json=as_json)

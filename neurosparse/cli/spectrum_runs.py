@@ -62,6 +62,10 @@ class Runs:
             if value is not None and not 0 < value < np.inf:
                 raise InputError("spectrum", found=f"{name} {value!r}", expected="a number > 0")
         transient, duration = self.numerics["transient"], self.target["duration"]
+        longest = self.target["max_duration"]
+        if longest is not None and duration is not None and duration > longest:
+            raise InputError("spectrum", found=f"duration {duration:g}, max_duration {longest:g}",
+                             expected="a duration no longer than the longest")
         if transient is not None and not 0 <= transient < (duration or np.inf):
             raise InputError("spectrum", found=f"transient {transient!r}",
                              expected="a time >= 0, shorter than the duration")
@@ -118,6 +122,7 @@ class Runs:
         """Run or go on with each draw; after Ctrl-C what is there so far."""
         from neurosparse.lyapunov import Status
 
+        folder.begin()
         if self.draws > 1 and (folder.path / "spectrum.h5").exists():
             (folder.path / "spectrum.h5").rename(folder.path / "spectrum-000.h5")
         done: list[Spectrum] = []

@@ -24,6 +24,7 @@ from neurosparse.sweeps import draw_seed, sweep
 Array = NDArray[np.float64]
 
 _START = 301
+_STEP = 0.05  # where dt is the run's own choice: its steps are of this order
 
 
 def phase_diagram(
@@ -89,7 +90,7 @@ def phase_diagram(
     ResumeError
         ``store`` belongs to another sweep.
     """
-    _check(g, gamma, n, k, draws, duration, windows)
+    _check(g, gamma, n, k, draws, duration, windows, dt)
     fixed = {"n": n, "k": k, "duration": float(duration), "windows": windows, "phi": phi,
              "couplings": dict(couplings or {}), "method": method, "dt": dt, "settle": settle,
              "base": seed}
@@ -114,7 +115,8 @@ def _edges(duration: float, windows: int) -> Array:
     return np.asarray(duration / 2.0 ** np.arange(windows, -1, -1))
 
 
-def _check(g: Any, gamma: Any, n: int, k: int, draws: int, duration: float, windows: int) -> None:
+def _check(g: Any, gamma: Any, n: int, k: int, draws: int, duration: float, windows: int,
+           dt: float | None) -> None:
     for name, values in (("g", g), ("gamma", gamma)):
         axis = np.asarray(values, dtype=np.float64)
         if axis.ndim != 1 or axis.size == 0 or not np.isfinite(axis).all():
@@ -131,6 +133,11 @@ def _check(g: Any, gamma: Any, n: int, k: int, draws: int, duration: float, wind
     if not 0.0 < duration < math.inf:
         raise InputError("phase diagram", found=f"duration = {duration}",
                          expected="a finite time > 0")
+    first, step = math.ldexp(duration, -int(windows)), _STEP if dt is None else dt
+    if first < step:
+        raise InputError("phase diagram", found=f"windows = {windows} in a time of {duration:g}, "
+                         f"the first from {first:.3g} on",
+                         expected=f"a start of at least a step, {step:g}")
 
 
 def run_point(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from neurosparse import kernels
-from neurosparse.budgets import check_sparsity
+from neurosparse.budgets import check_sparsity, evidence_for
 from neurosparse.errors import InputError
 from neurosparse.files import write_json
 from neurosparse.measure import protocol
@@ -27,6 +27,7 @@ from neurosparse.models import (
     windows,
 )
 from neurosparse.pipeline.local_completion import LocalCompletion
+from neurosparse.pipeline.structured_checks import check_units
 from neurosparse.pipeline.structured_fitness import MEASURES, StructuredFitness
 from neurosparse.pipeline.structured_rates import rates_by_rule, rates_of_sites
 from neurosparse.progress import Progress, silent
@@ -34,6 +35,7 @@ from neurosparse.pruning.structured import (
     METRICS,
     Group,
     Ladder,
+    check_room,
     find_groups,
     has_ladder,
     make_ladders,
@@ -125,6 +127,9 @@ class SearchOptions:
             if getattr(self, name) not in words:
                 raise InputError("search", found=f"{name} {getattr(self, name)!r}",
                                  expected="one of " + ", ".join(words))
+        check_units("search", self.heads, self.round_to)
+        if self.proposer != "line":  # which begins at its own step 0
+            evidence_for(self.start)
         if min(self.windows, self.evaluations, self.max_tokens) < 1:
             raise InputError("search", found=f"windows {self.windows}, evaluations "
                              f"{self.evaluations}, max_tokens {self.max_tokens}",
@@ -154,6 +159,9 @@ def search_run(options: SearchOptions, out: str | Path, *, progress: Progress = 
         loaded = load(options.model, dtype=options.dtype, device=options.device)
         calibration, selection = _texts(options, loaded)
         groups = find_groups(loaded.model, heads=options.heads, round_to=options.round_to)
+        if options.start == "propagation":
+            check_room(groups, options.rate)
+        space = _space(options, loaded, groups)
     with record.timed("scores"):
         dtype = products_of(loaded.model, options.products)
         ladders: dict[str, Ladder] | None = None
@@ -163,7 +171,6 @@ def search_run(options: SearchOptions, out: str | Path, *, progress: Progress = 
         else:
             scores = structured_scores(loaded.model, calibration, groups, method=options.metric,
                                        progress=progress)
-    space = _space(options, loaded, groups)
     fitness = StructuredFitness(loaded.model, groups, scores, selection, options.measure,
                                 ladders=ladders, dtype=dtype)
     more: dict[str, Any] = {"complete": _completion(options, loaded),

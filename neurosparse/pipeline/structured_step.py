@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from neurosparse import kernels
-from neurosparse.budgets import Budget, check_budget, check_sparsity
+from neurosparse.budgets import Budget, check_budget, check_sparsity, evidence_for
 from neurosparse.errors import InputError
 from neurosparse.files import write_whole_folder
 from neurosparse.measure import Perplexity, perplexity, protocol
@@ -24,6 +24,12 @@ from neurosparse.models import (
 from neurosparse.models.quiet import quiet
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.stored import kind_of_source, round_to
+from neurosparse.pipeline.structured_checks import (
+    check_cut,
+    check_new,
+    check_units,
+    even_folder,
+)
 from neurosparse.pipeline.structured_rates import rates_by_rule
 from neurosparse.pipeline.texts import gather
 from neurosparse.progress import Progress, silent
@@ -36,6 +42,7 @@ from neurosparse.pruning.structured import (
     least_influence,
     prune_structured,
 )
+from neurosparse.pruning.structured.compensate import find_way
 from neurosparse.records import RunRecord
 from neurosparse.sparse import export_even, save_uneven
 from neurosparse.sparse.kinds import find_kind
@@ -74,8 +81,8 @@ class StructuredOptions:
 
     Raises
     ------
-    InputError
-        Neither a rate nor a budget nor blocks, or a rate and a budget; an unknown word.
+    InputError, BudgetError
+        Neither a rate nor a budget nor blocks, or a rate and a budget; an unknown word or rule.
     """
 
     rate: float | None = None
@@ -102,6 +109,10 @@ class StructuredOptions:
             raise InputError("prune --structured",
                              found=f"metric {self.metric!r}, export {self.export!r}",
                              expected=f"metric {', '.join(METRICS)}; export even")
+        find_way(self.compensate)
+        check_units("prune --structured", self.heads, self.round_to)
+        if self.rate is not None:
+            evidence_for(self.rule)  # refuses an unknown one, and one that needs options
 
 
 def structured_step(options: StepOptions, structured: StructuredOptions, out: str | Path, *,
@@ -116,16 +127,17 @@ def structured_step(options: StepOptions, structured: StructuredOptions, out: st
     Raises
     ------
     NeurosparseError
-        As ``prune_structured``, ``models.load`` and the texts; ``out`` exists.
+        As ``prune_structured``, ``models.load`` and the texts; ``out`` exists. Where ``export``
+        cannot hold the cut model, that is saved and recorded nevertheless.
     """
     folder = Path(out)
-    if folder.exists():
-        raise InputError("prune", found=f"{out} exists", expected="a new folder")
+    check_new(folder, structured.export)
     record = RunRecord("prune --structured", level=kernels.level(),
                        threads=torch.get_num_threads(), seeds={"windows": options.seed},
                        arguments={**vars(options), **vars(structured), "out": str(out)})
     with record.timed("load"):
         loaded = load(options.model, dtype=options.dtype, device=options.device)
+        check_cut(loaded.model, structured)
         texts = gather(options.full(), loaded.tokenizer)
     record.data = texts.identity
     dtype = products_of(loaded.model, options.products)
@@ -154,7 +166,7 @@ def structured_step(options: StepOptions, structured: StructuredOptions, out: st
     after = _measured(loaded, report, progress)
     with record.timed("save"):
         loaded.model.to(stored)
-        _save(loaded, folder, structured.export)
+        _save(loaded, folder)
     record.results = {
         "parameters": total, "removed": done.removed, "asked": done.asked, "rate": done.rate,
         "blocks": gone, "parameters_after": sum(one.numel() for one in loaded.model.parameters()),
@@ -163,16 +175,15 @@ def structured_step(options: StepOptions, structured: StructuredOptions, out: st
         "notes": done.notes, "dense": _pair(before), "cut": _pair(after),
         "report_windows": structured.report_windows}
     record.write(folder / "run.json")
+    if structured.export == "even" and is_uneven(loaded.model):
+        export_even(loaded.model, even_folder(folder), tokenizer=loaded.tokenizer)
     return record.results
 
 
-def _save(loaded: LoadedModel, folder: Path, export: str | None) -> None:
+def _save(loaded: LoadedModel, folder: Path) -> None:
     """Uneven; a model that lost whole blocks alone is one of its class."""
     if is_uneven(loaded.model):
         save_uneven(loaded.model, folder, tokenizer=loaded.tokenizer)
-        if export == "even":
-            export_even(loaded.model, folder.with_name(folder.name + "-even"),
-                        tokenizer=loaded.tokenizer)
         return
     with quiet(), write_whole_folder(folder) as beside:
         model: Any = loaded.model

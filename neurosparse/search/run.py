@@ -152,10 +152,11 @@ class _Run:
         idle = 0
         self._report()
         while (count := self.ladder.affordable(size, total - self.spent)) > 0:
-            # The archive may go further than this budget, where an earlier one was larger.
-            if stored and len(stored[0].configurations) > count:
-                break
-            configurations = self._recalled(stored.pop(0)) if stored else self._asked(count)
+            # The archive may go further than this budget, where an earlier one was larger: what
+            # comes after a batch that is taken in part only is not what the proposer would say.
+            last = bool(stored) and len(stored[0].configurations) > count
+            configurations = (self._recalled(stored.pop(0))[:count] if stored
+                              else self._asked(count))
             if not configurations:
                 ended = "finished"
                 break
@@ -166,6 +167,8 @@ class _Run:
             idle = idle + 1 if self.spent == before else 0
             if idle == _PATIENCE:
                 ended = "repeating"
+                break
+            if last:
                 break
         return SearchResult(self.space, list(self.trials.values()), self.ladder.top, ended,
                             self.repeats, self.name, self.proposer.notes())

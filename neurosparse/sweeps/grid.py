@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def make_grid(
         )
     axes = {}
     for name, values in grid.items():
-        if isinstance(values, str) or not hasattr(values, "__len__") or len(values) == 0:
+        if isinstance(values, (str, Set)) or not hasattr(values, "__len__") or not len(values):
             raise InputError(
                 "sweep", found=f"{name} = {values!r}", expected="a sequence of at least one value"
             )

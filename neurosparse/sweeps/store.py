@@ -101,9 +101,11 @@ class Store:
         if file.attrs["fingerprint"] == self.grid.fingerprint():
             return file
         theirs = json.loads(file.attrs["description"])
-        file.close()
         ours = json.loads(json.dumps(self.grid.description()))
         names = [key for key in ours if ours[key] != theirs.get(key)]
+        if not names:  # 1 in place of 1.0
+            return file
+        file.close()
         raise ResumeError(
             f"resume the sweep of {path}", found=f"a file with another {', '.join(names)}",
             expected="the same function, grid, fixed values, repeats and seed",

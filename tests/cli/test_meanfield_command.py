@@ -79,6 +79,7 @@ def test_a_dry_run_solves_nothing(tmp_path: Path) -> None:
     (["--symmetry", 0.5, "--density", "--two-time"], ["--symmetry 0.5"]),
     (["--delta", 0.5, "--two-time"], ["--delta 0.5 with --two-time"]),
     (["--two-time", "--dt", 0], ["dt 0"]),
+    (["--two-time", "--dt", 0.1, "--duration", 2.03], ["duration 2.03", "such as 2"]),
     (["--two-time", "--symmetry", 3], ["symmetry 3"]),
     (["--density", "--paths", 7], ["7"]),
     (["--density", "--window", -1], ["window"]),

@@ -45,7 +45,7 @@ def test_an_axis(text: str, values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "0:1", "0:1:0", "0:1:-2", "0:1:2.5", "1:2:3:4", "nan",
-                                  "0:inf:3", "1,,2"])
+                                  "0:inf:3", "1,,2", "0:1:1", "0:1:1000000000"])
 def test_no_axis(text: str) -> None:
     with pytest.raises(InputError, match="START:STOP:COUNT"):
         read_axis("gains", text)
@@ -66,6 +66,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     (["--k", 300], ["k", "200"]),
     (["--draws", 0], ["draws"]),
     (["--duration", 0], ["duration"]),
+    (["--windows", 100, "--duration", 8], ["windows = 100", "a step"]),
     (["--phi", "relu2"], ["relu2"]),
     (["--symmetry", 2], ["symmetry"]),
     (["--method", "magic"], ["magic"]),

@@ -74,6 +74,21 @@ def test_results_are_not_overwritten_unasked(tmp_path: Path) -> None:
     assert run(*options, "--overwrite").code == 0
 
 
+@pytest.mark.parametrize(("options", "wrong"), [
+    (["simulate", "--n", 10, "--duration", 2], ["--n", 3_000_000]),
+    (["spectrum", "--n", 10, "--k", 1, "--duration", 5], ["--n", 3_000_000]),
+    (["meanfield", "--two-time", "--symmetry", 0.3, "--trajectories", 256, "--duration", 0.2],
+     ["--trajectories", -1]),
+])
+def test_results_stay_where_the_run_that_replaces_them_is_refused(
+        options: list[object], wrong: list[object], tmp_path: Path) -> None:
+    options = [*options, "--out", tmp_path, "--figure", "none"]
+    assert run(*options).code == 0
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    refused(run(*options, *wrong, "--overwrite"), "expected")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     done = run("simulate", "--n", 10000, "--duration", 5000, "--dry-run", "--json", "--out",
                tmp_path / "o")

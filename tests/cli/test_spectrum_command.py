@@ -118,6 +118,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--k", 0], ["k 0", "1 <= k <= 200"]),
+    (["--duration", 20, "--max-duration", 10], ["duration 20", "max_duration 10"]),
     (["--n", 10, "--k", 11], ["k 11", "10"]),
     (["--n", 0], ["n 0"]),
     (["--n", 10_000_000], ["GB", "--sparsity"]),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from cli_runner import files, linked, refused, run
+from models.families import build
 from safetensors.torch import load_file
 from tiny import tiny_model, tiny_text, tiny_tokenizer, write_tiny
 from transformers import AutoModelForCausalLM
@@ -290,3 +292,57 @@ def test_fitness_is_that_of_the_cut_model_and_leaves_the_model(place: Path, meas
 ])
 def test_bad_searches(place: Path, more: tuple[str, ...], said: str) -> None:
     refused(run(*_search(place, *more)), said)
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (["--rate", "0.3", "--compensate", "nosuch"], ["compensate", "nosuch"]),
+    (["--rate", "0.3", "--round-to", "0"], ["round_to 0"]),
+    (["--rate", "0.3", "--heads", "nosuch"], ["nosuch", "queries"]),
+    (["--rate", "0.3", "--rule", "nosuch"], ["nosuch", "propagation"]),
+    (["--rate", "0.3", "--rule", "arithmetic"], ["step"]),
+    (["--rate", "0.999"], ["rate 0.999", "at most 0."]),
+    (["--rate", "0.3", "--experts"], ["experts"]),
+    (["--blocks", "3"], ["3 of 3 blocks", "0 to 2"]),
+])
+@pytest.mark.parametrize("dry", [True, False])
+def test_an_impossible_cut_is_refused_before_work(more: list[str], words: list[str], dry: bool,
+                                                  place: Path, monkeypatch: pytest.MonkeyPatch
+                                                  ) -> None:
+    module = sys.modules["neurosparse.pipeline.structured_step"]  # hidden by its function
+    monkeypatch.setattr(module, "perplexity", _not_reached)
+    monkeypatch.setattr(module, "rates_by_rule", _not_reached)
+    refused(run(*_cut(place, *more, *(["--dry-run"] if dry else []))), *words)
+
+
+def test_an_even_folder_that_is_there_is_kept(place: Path) -> None:
+    (place / "cut-even").mkdir()
+    (place / "cut-even" / "mine").write_text("x")
+    refused(run(*_cut(place, "--rate", "0.3", "--export", "even")), "cut-even", "exists")
+    assert (place / "cut-even" / "mine").read_text() == "x"
+
+
+def test_a_cut_that_cannot_be_padded_is_saved_all_the_same(place: Path) -> None:
+    build("qwen3").save_pretrained(place / "qwen3")
+    tiny_tokenizer().save_pretrained(place / "qwen3")
+    done = run("prune", place / "qwen3", "--structured", "--calibration", place / "one.txt",
+               "--windows", "4", "--window-length", "32", "--rate", "0.3", "--compensate", "bias",
+               "--export", "even", "--out", place / "cut")
+    refused(done, "bias")
+    assert (place / "cut" / "run.json").is_file() and not (place / "cut-even").exists()
+    ns.models.load(place / "cut")
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (["--rate", "0.999"], ["0.999"]), (["--rate", "0.3", "--start", "nosuch"], ["nosuch"]),
+    (["--rate", "0.3", "--heads", "nosuch"], ["nosuch"]),
+])
+def test_an_impossible_search_is_refused_before_work(more: list[str], words: list[str], place: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["neurosparse.pipeline.search_run"]
+    monkeypatch.setattr(module, "make_ladders", _not_reached)
+    refused(run("search", place / "model", *more, "--calibration", place / "one.txt", "--selection",
+                place / "two.txt", "--out", place / "s", "--window-length", "32"), *words)
+
+
+def _not_reached(*_: object, **__: object) -> None:
+    raise AssertionError("work was begun")

@@ -134,6 +134,14 @@ def test_the_file_of_another_sweep_is_refused(tmp_path: Path, change: dict[str, 
     assert sweep(**{**asked, **change, "resume": False}).complete
 
 
+def test_whole_numbers_are_the_same_axis(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    sweep(cases.noisy, GRID, workers=0, store=path)
+    before = path.read_bytes()
+    again = sweep(cases.noisy, {**GRID, "a": [0, 1, 2]}, workers=0, store=path)
+    assert again.complete and path.read_bytes() == before
+
+
 def test_not_a_sweep(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("no")
     with h5py.File(tmp_path / "other.h5", "w") as file:
@@ -149,6 +157,7 @@ def test_not_a_sweep(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arguments", "named"), [
     ({"grid": {}}, "grid"), ({"grid": {"a": []}}, "a = "), ({"grid": {"a": 3}}, "a = 3"),
+    ({"grid": {"a": {1, 2}}}, "a = "),
     ({"grid": {"a": [1], "seed": [1]}}, "seed"), ({"fixed": {"a": 1}}, "'a' given twice"),
     ({"repeats": 0}, "repeats = 0"), ({"seed": -1}, "seed = -1"), ({"workers": -1}, "workers"),
     ({"threads": 0}, "threads"), ({"attempts": 0}, "attempts"), ({"function": 3}, "function"),

@@ -8,7 +8,7 @@ same with the output weights solved again) and ``cut`` (do it).
 
 from neurosparse.pruning.structured.compensate import few_tokens, least_squares, mean_output
 from neurosparse.pruning.structured.cut import cut, prune_structured
-from neurosparse.pruning.structured.groups import Group, find_groups, keep
+from neurosparse.pruning.structured.groups import Group, check_room, find_groups, keep
 from neurosparse.pruning.structured.ladder import Ladder, has_ladder, make_ladders, solved
 from neurosparse.pruning.structured.masks import masked
 from neurosparse.pruning.structured.metrics import METRICS
@@ -29,6 +29,7 @@ __all__ = [
     "SiteCut",
     "StructuredReport",
     "block_influence",
+    "check_room",
     "choose",
     "cut",
     "drop_blocks",

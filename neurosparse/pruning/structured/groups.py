@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from neurosparse.errors import InputError
+from neurosparse.errors import BudgetError, InputError
 from neurosparse.models import find_targets
 from neurosparse.models.find_sites import find_sites
 from neurosparse.models.sites import Kept, Site
@@ -104,6 +104,22 @@ def find_groups(model: nn.Module, *, heads: str = "groups", experts: bool = Fals
     return [_group(model, site, heads, round_to,
                    sum(sizes[name] for name in {part.parameter for part in site.parts}))
             for site in find_sites(model, experts=experts)]
+
+
+def check_room(groups: Sequence[Group], rate: float) -> None:
+    """Refuse a share of the linears' parameters that all units together do not reach.
+
+    Raises
+    ------
+    BudgetError
+        So much cannot go.
+    """
+    whole = sum(group.whole for group in groups)
+    room = sum(group.choices[-1] * group.parameters for group in groups)
+    if round(rate * whole) > room:
+        raise BudgetError("cut structures", found=f"rate {rate:g}",
+                          expected=f"at most {math.floor(1e4 * room / whole) / 1e4:g}: one unit "
+                                   "stays everywhere")
 
 
 def _group(model: nn.Module, site: Site, heads: str, round_to: int, whole: int) -> Group:
