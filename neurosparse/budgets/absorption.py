@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neurosparse.budgets.allocator import exact_mean
 from neurosparse.budgets.alpha import alpha_rates
 from neurosparse.budgets.bands import check_width
-from neurosparse.budgets.form import array_of, rule_form
+from neurosparse.budgets.form import all_finite, array_of, rule_form
 from neurosparse.budgets.owl import owl_rates
 from neurosparse.budgets.profile import Profile
 from neurosparse.budgets.uniform import uniform_rates
@@ -45,7 +45,7 @@ def log_growth(profile: Profile, size: float | None = None) -> Floats:
     Raises
     ------
     BudgetError
-        This size was not measured.
+        This size was not measured, or the growth of a block is not finite.
     """
     sizes = array_of(profile, "absorption", "sizes")
     at = np.array([0]) if size is None else np.flatnonzero(np.isclose(sizes, size))
@@ -53,7 +53,9 @@ def log_growth(profile: Profile, size: float | None = None) -> Floats:
         raise BudgetError("allocate with rule 'absorption'", found=f"size={size!r}",
                           expected=f"one of {sizes.tolist()}, which were measured")
     growth = array_of(profile, "absorption", "log_growth")[at[0]]
-    return np.asarray(growth[np.unique(profile.block)], float)
+    blocks = np.unique(profile.block)
+    return all_finite(np.asarray(growth[blocks], float), "absorption",
+                      [f"block {block}" for block in blocks])
 
 
 def correction(growth: Floats, sizes: Floats, strength: float) -> Floats:

@@ -48,9 +48,18 @@ def exact_mean(
     Raises
     ------
     BudgetError
-        No rates inside the bounds have that mean.
+        No rates inside the bounds have that mean, a rate that is not finite, or weights that do not
+        fit.
     """
     values, mass = np.asarray(rates, float), np.asarray(weights, float)
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        raise BudgetError("allocate", found=f"a rate of {values.flat[wrong[0]]} for target "
+                          f"{int(wrong[0])}", expected="finite rates",
+                          mend="The numbers that they come from are too large, or damaged.")
+    if mass.shape != values.shape or not np.all(np.isfinite(mass) & (mass >= 0)) or not mass.any():
+        raise BudgetError("allocate", found=f"weights {mass.tolist()!r:.60}",
+                          expected=f"{values.size} of at least zero, one above it")
     low = np.broadcast_to(np.asarray(lower, float), values.shape)
     high = np.broadcast_to(np.asarray(upper, float), values.shape)
     _fixed_mean_feasible(mass, total, low, high)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from neurosparse.budgets.allocator import exact_mean
 from neurosparse.budgets.budget import Budget, BudgetTarget, Rule, Total
 from neurosparse.budgets.form import rule_form
+from neurosparse.budgets.numbers import number_of
 from neurosparse.budgets.predicted import predicted_step
 from neurosparse.budgets.profile import Profile
 from neurosparse.budgets.units import units
@@ -52,8 +53,9 @@ def progression(n_layers: int, sparsity: float, step: float, *, sizes: Sequence[
     Raises
     ------
     BudgetError
-        The step is outside the legal interval, which the message names.
+        The step is no number, or outside the legal interval, which the message names.
     """
+    number_of("arithmetic", "step", step)
     if not 0 <= sparsity < 1:
         raise BudgetError("arithmetic", found=f"sparsity {sparsity!r}", expected="a rate in [0, 1)")
     position, mass = _positions(n_layers, sizes)
@@ -117,7 +119,7 @@ def arithmetic(n_layers: int, sparsity: float, step: float, sizes: Sequence[int]
     mass = [1] * n_layers if sizes is None else [int(size) for size in sizes]
     return Budget(
         kind="sparsity", model=None,
-        rule=Rule(name="arithmetic", options={"step": step}),
+        rule=Rule(name="arithmetic", options={"step": float(step)}),
         total=Total(asked=sparsity, kept=float(np.average(rates, weights=mass)),
                     weight="blocks" if sizes is None else "parameters"),
         targets=[BudgetTarget(name=f"block.{i}", size=mass[i], value=float(rates[i]))

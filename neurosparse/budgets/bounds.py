@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
+from neurosparse.budgets.numbers import number_of
 from neurosparse.budgets.profile import Profile
 from neurosparse.errors import BudgetError
 
@@ -49,14 +50,15 @@ def _expand(profile: Profile, name: str, bound: Bound, rest: float) -> Floats:
     by_pattern = bound if isinstance(bound, Mapping) else {"*": bound}
     found = np.full(len(profile.names), rest)
     for pattern, rate in by_pattern.items():
-        if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-            raise BudgetError("allocate", found=f"{name} bound {rate!r} for {pattern!r}",
+        value = number_of("allocate", f"{name} bound for {pattern!r}:", rate, "a rate in [0, 1]")
+        if not 0 <= value <= 1:
+            raise BudgetError("allocate", found=f"{name} bound {value!r} for {pattern!r}",
                               expected="a rate in [0, 1]")
         hit = np.array([fnmatchcase(target, pattern) for target in profile.names])
         if not hit.any():
             raise BudgetError("allocate", found=f"{name} bound for {pattern!r}, which fits no "
                               "target", expected=f"a pattern that fits, as {profile.names[0]!r}")
-        found[hit] = rate
+        found[hit] = value
     return found
 
 

@@ -17,11 +17,12 @@ from neurosparse.files import read_json, write_text
 
 FORMAT = "neurosparse.budget"
 VERSION = 1
+_MOST = 2**63 - 1
 Kind = Literal["sparsity", "heads", "neurons", "experts", "rank", "tokens", "bits"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BudgetTarget(_Strict):
@@ -74,12 +75,17 @@ class Budget(_Strict):
         names = [target.name for target in self.targets]
         if not names or len(set(names)) != len(names):
             raise ValueError("a budget needs targets with different names")
-        if self.kind == "sparsity":
-            wrong = [t.name for t in self.targets if not 0 <= t.value <= 1]
-            if wrong:
-                raise ValueError(f"the rate of {wrong[0]} is not in [0, 1]")
-            if abs(self.mean() - self.total.kept) > 1e-9:
-                raise ValueError(f"the targets' mean is {self.mean()!r}, not {self.total.kept!r}")
+        if sum(target.size for target in self.targets) > _MOST:
+            raise ValueError(f"sizes that add up to more than {_MOST}")
+        most, means = (1.0, "not in [0, 1]") if self.kind == "sparsity" else (np.inf, "below 0")
+        wrong = [t.name for t in self.targets if not 0 <= t.value <= most]
+        if wrong:
+            raise ValueError(f"the value of {wrong[0]} is {means}")
+        # Tokens of frames add up to those of the video; everything else is a mean.
+        sums = [self.mean()] + [float(self.rates.sum())] * (self.kind == "tokens")
+        kept = self.total.kept
+        if not any(abs(one - kept) <= 1e-9 * max(1.0, abs(one)) for one in sums):
+            raise ValueError(f"the targets' mean is {sums[0]!r}, not {kept!r}")
         return self
 
     @property
@@ -177,8 +183,15 @@ def read_budgets(path: str | Path) -> list[Budget]:
     FormatError
         Not a budget, an unknown version, or unknown names.
     """
-    raw = read_json(path)
+    try:
+        raw = read_json(path)
+    except RecursionError as error:
+        raise FormatError(f"read {path}", found="brackets nested too deeply",
+                          expected="the fields of docs/budget-format.md") from error
     objects = raw["budgets"] if isinstance(raw, dict) and set(raw) == {"budgets"} else [raw]
+    if not isinstance(objects, list):
+        raise FormatError(f"read {path}", found=f'"budgets" with {type(objects).__name__} in it',
+                          expected="a list of budgets")
     found = []
     for item in objects:
         if not isinstance(item, dict) or item.get("format") != FORMAT:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.budgets.allocator import exact_mean
-from neurosparse.budgets.form import array_of, rule_form
+from neurosparse.budgets.form import all_finite, array_of, rule_form
 from neurosparse.budgets.profile import Profile
 
 Floats = NDArray[np.float64]
@@ -37,13 +37,20 @@ def densities(scale: Floats, sizes: Floats, density: float) -> Floats:
     return np.ones(len(scale))
 
 
+def _shapes(profile: Profile) -> tuple[Floats, Floats]:
+    """Rows and columns of every target; one without any has no density."""
+    out, inner = (all_finite(array_of(profile, "shapes", name), "shapes", profile.names,
+                             positive=True) for name in ("out", "in"))
+    return out, inner
+
+
 def _er_scale(profile: Profile) -> Floats:
-    out, inner = array_of(profile, "shapes", "out"), array_of(profile, "shapes", "in")
+    out, inner = _shapes(profile)
     return (out + inner) / (out * inner)
 
 
 def _erk_scale(profile: Profile) -> Floats:
-    out, inner = array_of(profile, "shapes", "out"), array_of(profile, "shapes", "in")
+    out, inner = _shapes(profile)
     kernel = profile.evidence["shapes"].get("kernel")
     if kernel is None:
         return _er_scale(profile)

@@ -54,7 +54,7 @@ def explain(profile: Profile, sparsity: float, *, rule: str = "uniform", **optio
     Parameters
     ----------
     profile, sparsity, rule, options
-        As for ``allocate``.
+        As for ``allocate``. At a sparsity of 0 nothing needs to be measured, and no column is made.
 
     Raises
     ------
@@ -62,7 +62,6 @@ def explain(profile: Profile, sparsity: float, *, rule: str = "uniform", **optio
         As ``allocate``.
     """
     budget = allocate(profile, sparsity, rule=rule, **options)
-    own = {name: value for name, value in options.items()
-           if name not in ("lower", "upper", "multiple")}
-    return Explanation(budget, form_of(RULES[rule]).columns(profile, sparsity, own),
-                       dict(budget.rule.notes))
+    asked, own = budget.total.asked, budget.rule.options
+    columns = form_of(RULES[rule]).columns(profile, asked, own) if asked else {}
+    return Explanation(budget, columns, dict(budget.rule.notes))

@@ -6,7 +6,7 @@ evidence; without it a rule needs nothing but sizes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -111,13 +111,48 @@ def check_evidence(profile: Profile, names: tuple[str, ...], operation: str) -> 
 def array_of(profile: Profile, evidence: str, name: str) -> Floats:
     """One array of the evidence.
 
+    Single numbers may be nan (an expert that no token reached), but not all of them: rates from
+    nothing would look like a choice.
+
     Raises
     ------
     BudgetError
-        The profile has the evidence, but not this array: another version measured it.
+        The profile has the evidence, but not this array (another version measured it), or the
+        array has no finite number.
     """
     arrays = profile.evidence.get(evidence, {})
     if name not in arrays:
         raise BudgetError(f"read the evidence {evidence!r}", found=f"arrays {sorted(arrays)}",
                           expected=f"one called {name!r}", mend="Measure the profile again.")
+    if not np.isfinite(arrays[name]).any():
+        raise BudgetError(f"read the evidence {evidence!r}",
+                          found=f"no finite number in its array {name!r}",
+                          expected="some at least", mend="Measure the profile again.")
     return arrays[name]
+
+
+def all_finite(values: Floats, evidence: str, places: Sequence[str], *, positive: bool = False
+               ) -> Floats:
+    """Return ``values`` where every one is finite, as rules need that cannot leave a place out.
+
+    Parameters
+    ----------
+    values : array of shape (places,)
+    places
+        The linear, block or point that each belongs to, for the message.
+    positive
+        Refuse what is not above zero as well.
+
+    Raises
+    ------
+    BudgetError
+        Names the evidence and the first place whose number will not do.
+    """
+    wrong = np.flatnonzero(~(np.isfinite(values) & ((values > 0) | (not positive))))
+    if len(wrong):
+        first = int(wrong[0])
+        raise BudgetError(f"read the evidence {evidence!r}",
+                          found=f"{float(values[first])} for {places[first]}",
+                          expected="a finite number" + " above zero" * positive,
+                          mend="Measure the profile again.")
+    return values

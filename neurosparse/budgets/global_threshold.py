@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.budgets.allocator import exact_mean
-from neurosparse.budgets.form import array_of, rule_form
+from neurosparse.budgets.form import all_finite, array_of, rule_form
 from neurosparse.budgets.profile import Profile
 
 Floats = NDArray[np.float64]
@@ -59,6 +59,7 @@ def global_rates(profile: Profile, sparsity: float) -> Floats:
     known = np.isfinite(table[:, 0])
     if not known.any():
         return np.full(len(sizes), sparsity)
+    all_finite(table.sum(1)[known], "scores", [profile.names[i] for i in np.flatnonzero(known)])
     left, right = float(np.nanmin(table)), float(np.nanmax(table))
     for _ in range(200):
         middle = 0.5 * (left + right)

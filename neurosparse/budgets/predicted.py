@@ -12,7 +12,12 @@ from scipy.special import logsumexp
 
 from neurosparse.budgets.form import array_of, check_evidence
 from neurosparse.budgets.profile import Profile
-from neurosparse.budgets.propagation import marginal_damage, marginal_of, stiffness_at
+from neurosparse.budgets.propagation import (
+    marginal_damage,
+    marginal_of,
+    point_below,
+    stiffness_at,
+)
 from neurosparse.budgets.units import units
 from neurosparse.errors import BudgetError
 
@@ -197,8 +202,7 @@ def _from_progression(profile: Profile, sparsity: float) -> PredictedStep:
     slope r between them the fixed point is ``n(n) + (n(n) - n) r / (1 - r)`` (Aitken).
     """
     points = array_of(profile, "progression", "points")
-    below = np.flatnonzero(points < sparsity - 1e-9)
-    at = int(below[-1]) if len(below) else 0
+    at = point_below(points, sparsity, "progression")
     where = units(profile).where
     place = where - np.average(where, weights=np.asarray(profile.sizes, float))
 
@@ -207,7 +211,9 @@ def _from_progression(profile: Profile, sparsity: float) -> PredictedStep:
         density = array_of(profile, "progression", "density")[index]
         marginal = marginal_damage(density, rates, profile.sizes)
         found = least_damage_step(rates, marginal, profile.sizes, where, sparsity)
-        return rates, marginal, float(np.polyfit(place, rates, 1)[0]), found
+        # One block has no slope over depth, and a fit through one place has no solution.
+        slope = float(np.polyfit(place, rates, 1)[0]) if np.ptp(place) else 0.0
+        return rates, marginal, slope, found
 
     rates, marginal, before, step = answer(at)
     if at and abs(points[at - 1] - points[at]) < 1e-9:

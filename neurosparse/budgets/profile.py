@@ -12,11 +12,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosparse.errors import FormatError, InputError
+from neurosparse.errors import FormatError, InputError, NeurosparseError
 from neurosparse.files import write_whole
 
 FORMAT = "neurosparse.profile"
 VERSION = 1
+
+# What h5py and NumPy raise for a file whose groups, types or bytes are not as they should be.
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError,
+           OverflowError)
 
 
 @dataclass
@@ -74,6 +78,10 @@ class Profile:
         if len(lengths) != 1 or not self.names:
             raise InputError("profile", found=f"columns of lengths {sorted(lengths)}",
                              expected="one length, at least 1")
+        if not np.all(np.asarray(self.sizes) > 0):
+            first = self.names[int(np.argmin(self.sizes))]
+            raise InputError("profile", found=f"{int(np.min(self.sizes))} parameters for {first}",
+                             expected="at least one for every target")
         if self.curves is not None:
             shape = (len(self.names), len(self.curves.levels))
             if self.curves.error.shape != shape:
@@ -82,7 +90,25 @@ class Profile:
 
     @property
     def sha256(self) -> str:
-        """Hash of all that was measured, the same for equal profiles."""
+        """Hash of all that a budget is decided from, the same for equal profiles.
+
+        Not of ``depth``, which is what the budget did and joins the same profile afterwards.
+        """
+        digest = self._digest()
+        named = {f"evidence/{rule}/{name}": array for rule, arrays in self.evidence.items()
+                 for name, array in arrays.items()}
+        if self.curves is not None:
+            named["curves"] = self.curves.error
+        digest.update(json.dumps([[name, list(named[name].shape)] for name in sorted(named)]
+                                 ).encode())
+        return str(digest.hexdigest())
+
+    @property
+    def old_sha256(self) -> str:
+        """Hash that budgets hold from before names and shapes of arrays were in it."""
+        return str(self._digest().hexdigest())
+
+    def _digest(self) -> Any:
         digest = hashlib.sha256()
         digest.update(json.dumps([self.names, self.roles, self.model, self.calibration],
                                  sort_keys=True).encode())
@@ -94,7 +120,7 @@ class Profile:
             arrays += [self.evidence[rule][name] for name in sorted(self.evidence[rule])]
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return digest
 
     def write(self, path: str | Path) -> None:
         """Write the HDF5 file, whole or not at all; each group is complete or absent."""
@@ -134,8 +160,11 @@ class Profile:
         try:
             with h5py.File(path, "r") as file:
                 return cls._from(file, path)
-        except (OSError, KeyError, json.JSONDecodeError) as error:
-            raise FormatError(f"read {path}", found=str(error),
+        except NeurosparseError:
+            raise
+        except _DAMAGE as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise FormatError(f"read {path}", found=said,
                               expected="a profile of docs/profile-format.md") from error
 
     @classmethod
@@ -148,14 +177,31 @@ class Profile:
         curves = None
         if "curves" in file:
             group = file["curves"]
-            curves = Curves(group["levels"][:], group["error"][:], str(group.attrs["method"]))
-        evidence = {rule: {name: data[:] for name, data in group.items()}
+            curves = Curves(_array(group["levels"]), _array(group["error"]),
+                            str(group.attrs["method"]))
+        evidence = {rule: {name: _array(data) for name, data in group.items()}
                     for rule, group in file.get("evidence", {}).items()}
         return cls(
-            names=list(targets["name"].asstr()[:]), sizes=targets["size"][:],
-            block=targets["block"][:], roles=list(targets["role"].asstr()[:]),
-            norms=targets["norm"][:], curves=curves,
-            depth=file["depth/relative_error"][:] if "depth/relative_error" in file else None,
-            model=json.loads(file.attrs["model"]),
-            calibration=json.loads(file.attrs["calibration"]), evidence=evidence,
+            names=list(targets["name"].asstr()[:]), sizes=_array(targets["size"], "iu"),
+            block=_array(targets["block"], "iu"), roles=list(targets["role"].asstr()[:]),
+            norms=_array(targets["norm"]), curves=curves,
+            depth=_array(file["depth/relative_error"]) if "depth/relative_error" in file else None,
+            model=_object(file, "model"), calibration=_object(file, "calibration"),
+            evidence=evidence,
         )
+
+
+def _array(data: Any, kinds: str = "iufb") -> Any:
+    """The numbers of a dataset, of these kinds of NumPy's types."""
+    found = data[:]
+    if found.dtype.kind not in kinds:
+        raise TypeError(f"{data.name} of type {found.dtype} and not of numbers"
+                        if kinds == "iufb" else f"{data.name} of type {found.dtype}, no integers")
+    return found
+
+
+def _object(file: h5py.File, name: str) -> dict[str, Any]:
+    found = json.loads(file.attrs[name])
+    if not isinstance(found, dict):
+        raise TypeError(f"attribute {name} is {found!r:.40}, no object")
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.budgets.allocator import exact_mean
-from neurosparse.budgets.form import array_of, rule_form
+from neurosparse.budgets.form import all_finite, array_of, rule_form
 from neurosparse.budgets.profile import Profile
 from neurosparse.budgets.units import units
 from neurosparse.errors import BudgetError
@@ -27,10 +27,19 @@ def path_below(sparsity: float) -> tuple[float, ...]:
     """Mean rates at which the damaged model is linearised for a budget of mean ``sparsity``.
 
     All lie below ``sparsity``: no model is ever damaged as much as the one that is asked for. From
-    0.3 in equal steps of about 0.09 to 0.93 of ``sparsity``: on the protocol's models the last
-    point's distance and the windows a point decide most. A milder budget is read off at the last
-    point below it, so one profile serves all.
+    0.3 (0.6 of ``sparsity`` where that is less) in equal steps of about 0.09 to 0.93 of
+    ``sparsity``, one point up to about 0.35: on the protocol's models the last point's distance
+    and the windows a point decide most. A milder budget is read off at the last point below it, so
+    one profile serves all.
+
+    Raises
+    ------
+    BudgetError
+        ``sparsity`` is not from 0 to 1.
     """
+    if not 0 <= sparsity <= 1:
+        raise BudgetError("lay a path", found=f"sparsity {sparsity!r}",
+                          expected="a rate from 0 to 1")
     count = min(max(round(10 * (sparsity - 0.2)), 1), _MOST_POINTS)
     last = _LAST * sparsity
     if count == 1:
@@ -114,11 +123,23 @@ def next_rates(rates: ArrayLike, marginal: ArrayLike, sizes: ArrayLike, sparsity
     return exact_mean(wanted, sizes, sparsity, lower=low, upper=high)
 
 
-def _point_below(profile: Profile, sparsity: float) -> int:
-    points = array_of(profile, "propagation", "points")
+def point_below(points: Floats, sparsity: float, evidence: str = "propagation") -> int:
+    """Index of the last point of a path below ``sparsity``.
+
+    A milder budget than the path's first point is read off at that point.
+
+    Raises
+    ------
+    BudgetError
+        A point that is not finite: it lies neither below nor above.
+    """
+    all_finite(points, evidence, [f"point {i} of its path" for i in range(len(points))])
     below = np.flatnonzero(points < sparsity - 1e-9)
-    # A milder budget than the path's first point is read off at that point.
     return int(below[-1]) if len(below) else 0
+
+
+def _point(profile: Profile, sparsity: float) -> int:
+    return point_below(array_of(profile, "propagation", "points"), sparsity)
 
 
 def marginal_of(profile: Profile, sparsity: float, per: str = "linear") -> tuple[Floats, Floats]:
@@ -129,8 +150,8 @@ def marginal_of(profile: Profile, sparsity: float, per: str = "linear") -> tuple
     per
         ``"linear"``, or ``"block"``: all linears of a block share its mean.
     """
-    at = _point_below(profile, sparsity)
-    rates = array_of(profile, "propagation", "rates")[at]
+    at = _point(profile, sparsity)
+    rates = all_finite(array_of(profile, "propagation", "rates")[at], "propagation", profile.names)
     density = array_of(profile, "propagation", "density")[at]
     marginal = marginal_damage(density, rates, profile.sizes)
     group = units(profile, per)
@@ -143,7 +164,7 @@ def _columns(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> d
 
 
 def _notes(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dict[str, Any]:
-    at = _point_below(profile, sparsity)
+    at = _point(profile, sparsity)
     return {"linearised_at": float(array_of(profile, "propagation", "points")[at]),
             "damage_there": float(array_of(profile, "propagation", "damage_at")[at])}
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurosparse.budgets.bands import box_by_order
-from neurosparse.budgets.form import array_of, rule_form
+from neurosparse.budgets.form import all_finite, array_of, rule_form
 from neurosparse.budgets.profile import Profile
 from neurosparse.budgets.units import units
 from neurosparse.errors import BudgetError
@@ -35,7 +35,8 @@ def likeness(profile: Profile, features: str = "tokens") -> Floats:
     Raises
     ------
     BudgetError
-        Other features, or a profile whose blocks are not those of the evidence.
+        Other features, a profile whose blocks are not those of the evidence, or a likeness that is
+        not finite: its place in the order would be chance.
     """
     if features not in FEATURES:
         raise BudgetError("allocate with rule 'representation'", found=f"features={features!r}",
@@ -49,7 +50,8 @@ def likeness(profile: Profile, features: str = "tokens") -> Floats:
                           expected=f"at least {int(blocks[-1]) + 2}",
                           mend="Measure the profile again.")
     inputs = table[:-1, :-1]
-    return np.asarray((inputs.sum(1) - np.diag(inputs))[blocks], float)
+    found = np.asarray((inputs.sum(1) - np.diag(inputs))[blocks], float)
+    return all_finite(found, "representation", [f"block {block}" for block in blocks])
 
 
 def _columns(profile: Profile, sparsity: float, options: Mapping[str, Any]) -> dict[str, Floats]:

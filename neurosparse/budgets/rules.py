@@ -26,6 +26,7 @@ from neurosparse.budgets.form import check_evidence, form_of
 from neurosparse.budgets.global_threshold import global_rates
 from neurosparse.budgets.lsa import lsa_rates
 from neurosparse.budgets.multiples import on_multiples
+from neurosparse.budgets.numbers import is_number, number_of, plain
 from neurosparse.budgets.owl import owl_rates
 from neurosparse.budgets.profile import Profile
 from neurosparse.budgets.propagation import propagation_rates
@@ -49,6 +50,13 @@ RULES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "propagation": propagation_rates,
 }
 
+_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "float": ("a finite number", is_number),
+    "str": ("text", lambda value: isinstance(value, str)),
+    "bool": ("True or False", lambda value: isinstance(value, bool)),
+    "None": ("None", lambda value: value is None),
+}
+
 
 def check_sparsity(sparsity: float, operation: str = "allocate") -> float:
     """Return ``sparsity`` if it is a rate in [0, 1).
@@ -58,33 +66,38 @@ def check_sparsity(sparsity: float, operation: str = "allocate") -> float:
     BudgetError
         It is not.
     """
-    if not isinstance(sparsity, (int, float)) or not 0 <= sparsity < 1:
-        raise BudgetError(operation, found=f"sparsity {sparsity!r}", expected="a rate in [0, 1)")
-    return float(sparsity)
+    found = number_of(operation, "sparsity", sparsity, "a rate in [0, 1)")
+    if not 0 <= found < 1:
+        raise BudgetError(operation, found=f"sparsity {found!r}", expected="a rate in [0, 1)")
+    return found
 
 
 def check_options(rule: str, options: dict[str, Any]) -> None:
-    """Refuse an unknown rule, an option that it does not take, or one that it lacks.
+    """Refuse an unknown rule, an option that it does not take or of another type, or one it lacks.
 
     Raises
     ------
     BudgetError
-        With the names that would have been right.
+        With the names, or the type, that would have been right.
     """
     if rule not in RULES:
         raise BudgetError("allocate", found=f"rule {rule!r}",
                           expected="one of " + ", ".join(sorted(RULES)))
-    takes = {
-        name: parameter.default is inspect.Parameter.empty
-        for name, parameter in inspect.signature(RULES[rule]).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    own = {name: parameter for name, parameter in inspect.signature(RULES[rule]).parameters.items()
+           if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    takes = {name: parameter.default is inspect.Parameter.empty for name, parameter in own.items()}
     wrong = [name for name in options if name not in takes]
     missing = [name for name, needed in takes.items() if needed and name not in options]
     if wrong or missing:
         needed = sorted(name for name in takes if takes[name])
         raise BudgetError(f"allocate with rule {rule!r}", found=f"options {sorted(options)}",
                           expected=f"options {sorted(takes)}, of which {needed} are needed")
+    for name, value in options.items():
+        # As the rule's signature writes them; a type of a rule's own is the rule's to check.
+        types = str(own[name].annotation).split(" | ")
+        if set(types) <= set(_TYPES) and not any(_TYPES[kind][1](plain(value)) for kind in types):
+            raise BudgetError(f"allocate with rule {rule!r}", found=f"{name}={plain(value)!r}",
+                              expected=" or ".join(_TYPES[kind][0] for kind in types))
 
 
 def evidence_for(rule: str, **options: Any) -> tuple[str, ...]:
@@ -116,7 +129,7 @@ def allocate(profile: Profile, sparsity: float, *, rule: str = "uniform", lower:
         Bounds on the rates: one number, or numbers by glob pattern on the targets' names.
     multiple
         Round the rates to multiples of 1 / ``multiple`` (8: N of N:8), the mean kept as nearly as
-        the sizes allow.
+        the sizes allow. (OWL's own M is its option ``outlier_multiple``.)
 
     Returns
     -------
@@ -129,8 +142,9 @@ def allocate(profile: Profile, sparsity: float, *, rule: str = "uniform", lower:
         Unknown rule, wrong options, sparsity outside [0, 1), evidence that the profile lacks, or
         bounds that cannot be kept.
     """
-    check_sparsity(sparsity)
+    sparsity = check_sparsity(sparsity)
     check_options(rule, options)
+    options = {name: plain(value) for name, value in options.items()}
     form = form_of(RULES[rule])
     evidence = form.evidence(options)
     nothing = not sparsity and bool(evidence)  # nothing goes: there is no need to measure where

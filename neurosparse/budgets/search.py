@@ -60,10 +60,7 @@ def greatest_sparsity(
         A range or a count that is not right; or not even ``low`` keeps the limit, which the message
         says with its value.
     """
-    if not 0 <= low < high <= 1 or evaluations < 2 or not tolerance > 0:
-        raise BudgetError("search the sparsity", found=f"range {low} to {high}, {evaluations} "
-                          f"evaluations, tolerance {tolerance}",
-                          expected="0 <= low < high <= 1, 2 evaluations or more, tolerance > 0")
+    _check_range(low, high, evaluations, tolerance)
     trials: list[tuple[float, float]] = []
 
     def keeps(sparsity: float) -> bool:
@@ -89,6 +86,13 @@ def greatest_sparsity(
     return Found(inside, dict(trials)[inside], trials, (inside, outside))
 
 
+def _check_range(low: float, high: float, evaluations: int, tolerance: float) -> None:
+    if not 0 <= low < high <= 1 or evaluations < 2 or not tolerance > 0:
+        raise BudgetError("search the sparsity", found=f"range {low} to {high}, {evaluations} "
+                          f"evaluations, tolerance {tolerance}",
+                          expected="0 <= low < high <= 1, 2 evaluations or more, tolerance > 0")
+
+
 def _next(inside: float, outside: float, ends: dict[float, float], limit: float) -> float:
     """Middle of the bracket, or where a straight log value between its ends meets the limit."""
     middle = 0.5 * (inside + outside)
@@ -105,26 +109,29 @@ def least_sparsity(
 ) -> Found:
     """The least sparsity whose value is within a limit, for a value that falls with it.
 
-    For values that cost nothing to evaluate (bytes), to ``tolerance``.
+    For values that cost nothing to evaluate (bytes), to ``tolerance``. Both ends of the range are
+    evaluated first and count.
 
     Parameters
     ----------
     value_of, limit, low, high, evaluations, tolerance, what
-        As for :func:`greatest_sparsity`.
+        As for :func:`greatest_sparsity`; nan counts as beyond the limit here too.
 
     Raises
     ------
     BudgetError
-        Not even ``high`` keeps the limit.
+        A range or a count that is not right; or not even ``high`` keeps the limit.
     """
-    if value_of(high) > limit:
+    _check_range(low, high, evaluations, tolerance)
+    trials = [(high, float(value_of(high)))]
+    if not trials[0][1] <= limit:
         raise BudgetError("search the sparsity",
-                          found=f"{what} {value_of(high):.12g} at sparsity {high:g}",
+                          found=f"{what} {trials[0][1]:.12g} at sparsity {high:g}",
                           expected=f"at most {limit:.12g}",
                           mend="Even the sparsest budget of the range is too large.")
-    if value_of(low) <= limit:
-        return Found(low, value_of(low), [(low, value_of(low))], (low, low))
-    trials: list[tuple[float, float]] = []
+    trials.append((low, float(value_of(low))))
+    if trials[1][1] <= limit:
+        return Found(low, trials[1][1], trials, (low, low))
     outside, inside = low, high
     while len(trials) < evaluations and inside - outside > tolerance:
         at = 0.5 * (inside + outside)
@@ -133,7 +140,7 @@ def least_sparsity(
             inside = at
         else:
             outside = at
-    return Found(inside, float(value_of(inside)), trials, (outside, inside))
+    return Found(inside, dict(trials)[inside], trials, (outside, inside))
 
 
 def sparsity_for_bits(bits: float, *, value_bits: float = 16.0) -> float:

@@ -41,6 +41,11 @@ class SiteDamage:
         Error at each of them.
     gain
         Nats a token for each unit of error.
+
+    Raises
+    ------
+    BudgetError
+        Not one finite error a choice, or a site or unit without parameters.
     """
 
     name: str
@@ -49,6 +54,15 @@ class SiteDamage:
     choices: Sequence[int]
     errors: Floats
     gain: float
+
+    def __post_init__(self) -> None:
+        errors, operation = np.asarray(self.errors, float), "allocate structures"
+        if errors.shape != (len(self.choices),) or not np.all(np.isfinite(errors)):
+            raise BudgetError(operation, found=f"errors {errors.tolist()!r:.60} of {self.name}",
+                              expected=f"{len(self.choices)} finite ones, one a choice")
+        if self.whole < 1 or self.unit < 1:
+            raise BudgetError(operation, found=f"{self.name} of {self.whole} parameters in units "
+                              f"of {self.unit}", expected="at least one of each")
 
 
 def structure_budget(sites: Sequence[SiteDamage], rate: float, *,
@@ -73,8 +87,11 @@ def structure_budget(sites: Sequence[SiteDamage], rate: float, *,
     Raises
     ------
     BudgetError
-        No site has a positive gain, or so much cannot go.
+        No site has a positive gain, a rate outside [0, 1], or so much cannot go.
     """
+    if not 0 <= rate <= 1:
+        raise BudgetError("allocate structures with rule 'propagation'", found=f"rate {rate!r}",
+                          expected="a rate in [0, 1]")
     gains = np.array([site.gain for site in sites], float)
     positive = gains[np.isfinite(gains) & (gains > 0)]
     if not len(positive):
@@ -94,7 +111,10 @@ def structure_budget(sites: Sequence[SiteDamage], rate: float, *,
 
 
 def cheapest_units(sites: Sequence[SiteDamage], gains: Floats, total: int) -> list[int]:
-    """Units of every site, parameters as near below ``total`` as units allow.
+    """Units of every site, cheapest first, until no site's next choice fits below ``total``.
+
+    What is left over is less than the next choice of any site takes. Where units differ in size,
+    dearer ones may come nearer: of units of 5 and 7 with a total of 14 one of each goes.
 
     Raises
     ------

@@ -58,7 +58,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="About it.")],
     model: ModelName, token_budget: Budget,
     option: Annotated[list[str] | None, typer.Option(
-        help="An answer to choose from; may be repeated.")] = None,
+        help="An answer to choose from; give two or more of them.")] = None,
     out: Annotated[str, typer.Option(help="Folder of the results.")] = "answer",
     frames: FrameCount = None, resizer: Resizer = "bilinear", side: FrameSide = None,
     decoupling: Decoupling = "entities", scorer: ScorerName = "self",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -93,7 +93,7 @@ def command(
         dtype=dtype, device=device, converted=converted)
     options = JoinedOptions(
         watch, flops=flops, seconds=seconds, damage_limit=damage_limit, damage=damage,
-        tokens=None if tokens is None else tuple(int(one) for one in _levels(tokens)),
+        tokens=None if tokens is None else cast(tuple[int, ...], _levels(tokens)),
         sparsities=_levels(sparsities), reference=all_tokens, rule=budget_rule, method=method,
         calibration=calibration, limit=limit, seed=seed, timed=timed, values=values, check=check)
     if dry_run:

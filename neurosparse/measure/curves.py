@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 
 from neurosparse.error_curves import error_curves
+from neurosparse.errors import InputError
 from neurosparse.pruning import InputStatistics, Method, row_counts, row_order
 
 
@@ -26,6 +28,11 @@ def local_error(weight: torch.Tensor, inputs: InputStatistics, method: Method,
         Chooses the masks.
     levels
         Rates in [0, 1].
+
+    Returns
+    -------
+    list of float
+        By level; NaN where weights or Gram matrix are not finite, or their error overflows.
     """
     if inputs.gram is None:
         raise ValueError("local_error needs statistics with a Gram matrix")
@@ -36,7 +43,10 @@ def local_error(weight: torch.Tensor, inputs: InputStatistics, method: Method,
     rising = sorted(set(levels))
     counts = torch.stack([row_counts(rows, columns, round(level * weight.numel()))
                           for level in [*rising, 1.0]], dim=1)
-    found = error_curves(dense.numpy(), gram.numpy(), order.numpy(), counts.numpy())
+    try:
+        found = error_curves(dense.numpy(), gram.numpy(), order.numpy(), counts.numpy())
+    except InputError:  # a linear that overflows: the profile of the others stands
+        return [math.nan] * len(levels)
     # All weights gone: what is left of the output is nothing, its error is the signal.
     signal = float(found[-1])
     by_level = dict(zip(rising, found, strict=False))

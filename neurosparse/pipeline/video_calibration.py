@@ -19,6 +19,7 @@ from neurosparse.measure.video_answers import (
     calibration_prompts,
     own_tokens,
 )
+from neurosparse.pipeline.video_identity import clips_digest, session_identity
 from neurosparse.pipeline.video_models import open_scorer
 from neurosparse.pipeline.video_questions import VideoQuestion, read_questions
 from neurosparse.pipeline.video_session import VideoOptions, VideoSession
@@ -106,21 +107,34 @@ class JoinedOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(operation, found=f"{name} {value}", expected="1 or more")
-        for levels in (self.tokens, self.sparsities):
-            if levels is not None and list(levels) != sorted(set(levels)):
-                raise InputError(operation, found=f"levels {list(levels)}",
-                                 expected="increasing levels, each once")
-        if not self.sparsities or self.sparsities[0] != 0 or self.sparsities[-1] >= 1:
-            raise BudgetError(operation, found=f"sparsities {list(self.sparsities)}",
-                              expected="rates in [0, 1) of which the first is 0")
-        if self.tokens is not None and (not self.tokens or self.tokens[0] < 1):
-            raise BudgetError(operation, found=f"tokens {list(self.tokens)}",
-                              expected="whole numbers from 1")
+        self._check_ladder(operation)
         if self.watch.scoring != "full":
             raise InputError(operation, found=f"{self.watch.scoring} scoring",
                              expected="full scoring: what is counted does not stop early")
         evidence_for(self.rule)  # an unknown rule is said before a model is loaded
         find_method(self.method)
+
+    def _check_ladder(self, operation: str) -> None:
+        # Numbers first: nothing that is no number has an order.
+        if not self.sparsities or self.sparsities[0] != 0 or not all(
+                0 <= one < 1 for one in self.sparsities):
+            raise BudgetError(operation, found=f"sparsities {list(self.sparsities)}",
+                              expected="rates in [0, 1) of which the first is 0")
+        if self.tokens is not None:
+            if not self.tokens or not all(
+                    one >= 1 and float(one).is_integer() for one in self.tokens):
+                raise BudgetError(operation, found=f"tokens {list(self.tokens)}",
+                                  expected="whole numbers from 1")
+            object.__setattr__(self, "tokens", tuple(int(one) for one in self.tokens))
+        for levels in (self.tokens, self.sparsities):
+            if levels is not None and list(levels) != sorted(set(levels)):
+                raise InputError(operation, found=f"levels {list(levels)}",
+                                 expected="increasing levels, each once")
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every question needs its answer."""
+        return self.damage == "loss"
 
     @property
     def unit(self) -> str:
@@ -163,6 +177,8 @@ class Calibration:
         For ``joined_points``.
     timed
         Questions whose frames are decoded anew each time.
+    identity
+        Digests of the weights, the scorer and the clips.
     tokens, reference
         The ladder, and all tokens of a video where they are given.
     most
@@ -178,11 +194,13 @@ class Calibration:
 
     def __init__(self, options: JoinedOptions, questions: str | Path) -> None:
         self.options = options
-        drawn = drawn_questions(read_questions(questions, labelled=False), options.limit,
-                                options.seed)
-        for video in dict.fromkeys(one.video for one in drawn):
+        drawn = drawn_questions(read_questions(questions, labelled=options.labelled),
+                                options.limit, options.seed)
+        videos = list(dict.fromkeys(one.video for one in drawn))
+        for video in videos:
             index_video(video)
         session = VideoSession(options.watch)
+        self.identity = {**session_identity(session), "clips": clips_digest(videos)}
         watch = options.watch
         self.watching = Watching(
             session.main.model, session.main.family, session.main.processor, _Scorers(session),

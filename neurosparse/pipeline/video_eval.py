@@ -17,13 +17,15 @@ import torch
 from neurosparse import kernels
 from neurosparse.errors import InputError, NeurosparseError, ResumeError
 from neurosparse.files import sha256, write_json, write_text
+from neurosparse.pipeline.video_folders import check_folder
+from neurosparse.pipeline.video_identity import clip_digest, session_identity
 from neurosparse.pipeline.video_questions import VideoQuestion, choice_of, read_questions
 from neurosparse.pipeline.video_session import VideoOptions, VideoSession
 from neurosparse.pipeline.video_step import video_cost
 from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
 
-_FORMAT, _VERSION = "neurosparse.video.answers", 1
+_FORMAT, _VERSION = "neurosparse.video.answers", 2
 _LINES = "answers.jsonl"
 # What changes nothing about the answers but rounding.
 _FREE = ("device", "cache", "converted")
@@ -64,14 +66,17 @@ def video_eval(
     NeurosparseError
         As for ``read_questions`` and ``VideoSession``; no question that could be answered.
     ResumeError
-        Answers in ``out`` that were given with other options or to other questions.
+        Answers in ``out`` that were given with other options or weights, to other questions, or
+        of other clips.
     """
     folder, asked = Path(out), read_questions(questions)
+    check_folder("ask questions", folder, "--out")
     chosen = _drawn(len(asked), limit, seed)
     head = {"format": _FORMAT, "version": _VERSION,
             "settings": {k: v for k, v in asdict(options).items() if k not in _FREE},
             "questions": sha256(questions)}
-    lines = _begin(folder / _LINES, head, resume, overwrite)
+    before = _before(folder / _LINES, resume, overwrite)
+    lines = _kept(folder / _LINES, before, head, asked)
     record = RunRecord("video eval", arguments={**asdict(options), "questions": str(questions),
                                                 "limit": limit},
                        level=kernels.level(), seeds={"questions": seed},
@@ -79,18 +84,20 @@ def video_eval(
     record.data = {"questions": str(questions), "sha256": head["questions"],
                    "asked": len(chosen), "in_file": len(asked)}
     todo = [number for number in chosen if number not in lines]
-    if todo:
-        with record.timed("load"):
-            session = VideoSession(options)
-        with record.timed("answer"), (folder / _LINES).open("a", encoding="utf-8") as log:
-            for number in todo:
-                lines[number] = line = _answered(session, number, asked[number])
-                log.write(json.dumps(line, ensure_ascii=False) + "\n")
-                log.flush()
-                os.fsync(log.fileno())
-                progress("questions", len(chosen) - len(todo) + todo.index(number) + 1,
-                         len(chosen))
+    # Opened even where all is answered: only then is it known whether by these weights.
+    with record.timed("load"):
+        session = VideoSession(options)
+    who = session_identity(session)
+    if before is not None:
+        _refuse(folder / _LINES, [name for name in who if before[0].get(name) != who[name]])
+    log = _Log(folder / _LINES, [{**head, **who}, *lines.values()])
+    with record.timed("answer"):
+        for number in todo:
+            lines[number] = line = _answered(session, number, asked[number])
+            log.add(line)
+            progress("questions", len(chosen) - len(todo) + todo.index(number) + 1, len(chosen))
     record.results = summarise([lines[number] for number in chosen])
+    log.begin()
     write_json(folder / "summary.json", record.results)
     record.write(folder / "run.json")
     return record.results
@@ -105,26 +112,86 @@ def _drawn(count: int, limit: int | None, seed: int) -> list[int]:
     return sorted(int(number) for number in drawn)
 
 
-def _begin(path: Path, head: dict[str, Any], resume: bool, overwrite: bool
-           ) -> dict[int, dict[str, Any]]:
-    """Answers that count already, by their numbers; the file then holds these and no more."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines: dict[int, dict[str, Any]] = {}
-    if path.exists() and not overwrite:
-        if not resume:
-            raise InputError("ask questions", found=f"answers in {path.parent}",
-                             expected="an empty folder",
-                             mend="Go on with --resume, or discard them with --overwrite.")
-        found = _read(path)
-        if not found or found[0] != json.loads(json.dumps(head)):
-            raise ResumeError("ask questions", found=f"{path} of other questions or options",
-                              expected="those of this call",
-                              mend="Name another folder with --out, or use --overwrite.")
-        # What failed is asked again.
-        lines = {one["number"]: one for one in found[1:] if "error" not in one}
-    text = [head, *(lines[number] for number in sorted(lines))]
-    write_text(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in text))
-    return lines
+class _Log:
+    """``answers.jsonl``, which is made or replaced when there is an answer to write.
+
+    A run that gives none, as its options do not fit the model, leaves what was there.
+    """
+
+    def __init__(self, path: Path, lines: list[dict[str, Any]]) -> None:
+        self._path, self._waiting, self._begun = path, lines, False
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Write a line to the disk; failures before the first answer wait for it."""
+        if not self._begun:
+            self._waiting.append(line)
+            if "error" not in line:
+                self.begin()
+            return
+        with self._path.open("a", encoding="utf-8") as log:
+            log.write(_written(line))
+            log.flush()
+            os.fsync(log.fileno())
+
+    def begin(self) -> None:
+        """Write what waits."""
+        if not self._begun:
+            write_text(self._path, "".join(map(_written, self._waiting)))
+        self._begun = True
+
+
+def _written(line: dict[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _before(path: Path, resume: bool, overwrite: bool) -> list[dict[str, Any]] | None:
+    """Head and answers of the run that is gone on with, None where there is none."""
+    if overwrite or not path.exists():
+        return None
+    if not resume:
+        raise InputError("ask questions", found=f"answers in {path.parent}",
+                         expected="an empty folder",
+                         mend="Go on with --resume, or discard them with --overwrite.")
+    return _read(path)
+
+
+def _kept(path: Path, before: list[dict[str, Any]] | None, head: dict[str, Any],
+          asked: Sequence[VideoQuestion]) -> dict[int, dict[str, Any]]:
+    """Answers that count already, in the order of their numbers.
+
+    Raises
+    ------
+    ResumeError
+        They are of other questions, options or clips; what differs is named. A clip that is not
+        there any more is no other one.
+    """
+    if before is None:
+        return {}
+    head = json.loads(json.dumps(head))
+    found = before[0] if before and isinstance(before[0], dict) else {}
+    wrong = [name for name in head if name not in ("settings", "questions")
+             and found.get(name) != head[name]]
+    mine, theirs = head["settings"], found.get("settings") or {}
+    options = [name for name in mine if name not in theirs or mine[name] != theirs[name]]
+    if found.get("questions") != head["questions"]:
+        wrong.append("questions")
+    if options:
+        wrong.append(f"options ({', '.join(options)})")
+    # What failed is asked again.
+    lines = {one["number"]: one for one in before[1:] if "error" not in one}
+    if not wrong:
+        clips = {asked[number].video: one.get("clip") for number, one in sorted(lines.items())}
+        wrong = [f"clip {video.name}" for video, digest in clips.items()
+                 if clip_digest(video) not in (digest, None)][:3]
+    _refuse(path, wrong)
+    return dict(sorted(lines.items()))
+
+
+def _refuse(path: Path, wrong: Sequence[str]) -> None:
+    if wrong:
+        raise ResumeError("ask questions", found=f"{path} of other {', '.join(wrong)}",
+                          expected="those of this call",
+                          mend="Name another folder with --out, or use --overwrite.")
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -142,6 +209,7 @@ def _answered(session: VideoSession, number: int, one: VideoQuestion) -> dict[st
     line: dict[str, Any] = {"number": number, "video": one.video.name, "group": one.group,
                             "options": len(one.options), "right": chr(65 + (one.answer or 0))}
     try:
+        line["clip"] = clip_digest(one.video)
         _, facts = session.answer(one.video, one.question, one.options)
     except NeurosparseError as error:
         return {**line, "error": str(error)}

@@ -40,6 +40,7 @@ from neurosparse.pipeline.video_calibration import (
     JoinedOptions,
     drawn_questions,
 )
+from neurosparse.pipeline.video_folders import check_folder
 from neurosparse.pipeline.video_questions import read_questions
 from neurosparse.pipeline.video_step import video_cost
 from neurosparse.progress import Progress, silent
@@ -85,7 +86,8 @@ def video_budget(options: JoinedOptions, questions: str | Path, *, out: str | Pa
         are neither to be gone on with nor replaced.
     """
     folder = Path(out)
-    read_questions(questions, labelled=False)  # a wrong file is said first
+    check_folder("video budget", folder, "--out")
+    read_questions(questions, labelled=options.labelled)  # a wrong file is said first
     settings = {**options.settings(), "questions": sha256(questions)}
     _check(folder, settings, resume, overwrite)
     record = RunRecord("video budget", arguments={**asdict(options), "questions": str(questions)},
@@ -94,6 +96,8 @@ def video_budget(options: JoinedOptions, questions: str | Path, *, out: str | Pa
     record.data = {"questions": str(questions), "sha256": settings["questions"]}
     with record.timed("load"):
         run = Calibration(options, questions)
+    settings |= run.identity
+    _check(folder, settings, resume, overwrite)
     _begin(folder, settings, overwrite)
     with record.timed("calibration"):
         run.prepare(progress=progress)
@@ -130,8 +134,8 @@ def _check(folder: Path, settings: dict[str, Any], resume: bool, overwrite: bool
         wrong = sorted(name for name, value in settings.items() if before.get(name) != value)
         if wrong:
             raise ResumeError(
-                f"resume in {folder}", found=f"another {', '.join(wrong)} than in the run there",
-                expected="the same questions and options, all but the goal",
+                f"resume in {folder}", found=f"other {', '.join(wrong)} than in the run there",
+                expected="the same questions, clips, weights and options, all but the goal",
                 mend="Name another folder with --out, or use --overwrite.")
 
 
@@ -240,7 +244,8 @@ def video_budget_cost(options: JoinedOptions, questions: str | Path) -> dict[str
     NeurosparseError
         As for ``read_questions``, ``index_video`` and ``models.resolve``.
     """
-    drawn = drawn_questions(read_questions(questions, labelled=False), options.limit, options.seed)
+    drawn = drawn_questions(read_questions(questions, labelled=options.labelled), options.limit,
+                            options.seed)
     videos = list(dict.fromkeys(one.video for one in drawn))
     first = video_cost(options.watch, str(videos[0]))
     tokens, speed = options.tokens or LADDER, matmul_speed()

@@ -11,6 +11,7 @@ import numpy as np
 
 from neurosparse.budgets import Budget
 from neurosparse.errors import BudgetError, InputError
+from neurosparse.pipeline.video_folders import check_folder
 from neurosparse.pipeline.video_models import open_scorer, open_video_model
 from neurosparse.progress import Progress, silent
 from neurosparse.video import RESIZERS, Answer, Frames, ask, sample_frames
@@ -99,7 +100,7 @@ class VideoOptions:
         if self.token_budget < 1:
             raise BudgetError("ask", found=f"a budget of {self.token_budget} tokens",
                               expected="1 or more")
-        if self.power < 0:
+        if not self.power >= 0:
             raise InputError("ask", found=f"power {self.power}", expected="0 or more")
         for name in ("frames", "max_new_tokens", "side", "scorer_tokens", "stride", "enough"):
             value = getattr(self, name)
@@ -121,10 +122,12 @@ class VideoSession:
     Raises
     ------
     NeurosparseError
-        As for ``open_video_model`` and ``open_scorer``.
+        As for ``open_video_model`` and ``open_scorer``; a cache that is no folder.
     """
 
     def __init__(self, options: VideoOptions) -> None:
+        if options.cache is not None:
+            check_folder("ask", options.cache, "--cache")
         self.options = options
         self.main = open_video_model(options.model, dtype=options.dtype, device=options.device,
                                      converted=options.converted)

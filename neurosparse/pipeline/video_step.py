@@ -15,6 +15,8 @@ from neurosparse.errors import InputError
 from neurosparse.files import sha256, write_json, write_whole
 from neurosparse.models import resolve
 from neurosparse.pipeline.plan import matmul_speed
+from neurosparse.pipeline.video_folders import check_folder
+from neurosparse.pipeline.video_questions import wrong_question
 from neurosparse.pipeline.video_session import VideoOptions, VideoSession
 from neurosparse.progress import Progress, silent
 from neurosparse.records import RunRecord
@@ -56,9 +58,14 @@ def video_step(
     Raises
     ------
     NeurosparseError
-        As for ``VideoSession`` and ``video.ask``; results in ``out`` that are not to be replaced.
+        As for ``VideoSession`` and ``video.ask``; results in ``out`` that are not to be replaced;
+        no question, or options of which nothing can be chosen.
     """
     folder = Path(out)
+    check_folder("ask", folder, "--out")
+    wrong = wrong_question(question, choices)
+    if wrong is not None:
+        raise InputError("ask", found=wrong[0], expected=wrong[1])
     if (folder / "answer.json").exists() and not overwrite:
         raise InputError("ask", found=f"results in {folder}", expected="an empty folder",
                          mend="Name another with --out, or replace them with --overwrite.")
@@ -73,7 +80,6 @@ def video_step(
     with record.timed("answer"):
         done, facts = session.answer(video, question, choices, progress=progress)
     pictures = [thumbnail(one) for one in session.frames(video).pictures]
-    folder.mkdir(parents=True, exist_ok=True)
     with write_whole(folder / "answer.png") as beside:
         report.video(facts, pictures).savefig(beside, format="png", dpi=150, facecolor="white")
     done.assignment.budget().write(folder / "budget.json")

@@ -11,6 +11,7 @@ from scipy.special import erf, expit, ndtr
 
 from neurosparse.errors import InputError
 from neurosparse.meanfield import max_slope, softmax_bound
+from neurosparse.propagation import checks
 
 Array = NDArray[np.float64]
 
@@ -94,7 +95,7 @@ def slope_between(name: str, one: ArrayLike, other: ArrayLike) -> Array:
         The activation is unknown, or the shapes differ.
     """
     known = activation(name)
-    a, b = np.asarray(one, float), np.asarray(other, float)
+    a, b = (checks.numbers("slope_between", "a point", point) for point in (one, other))
     if a.shape != b.shape:
         raise InputError("slope_between", found=f"shapes {a.shape} and {b.shape}",
                          expected="two points of one shape")
@@ -123,20 +124,30 @@ def rmsnorm_constant(one: ArrayLike, other: ArrayLike, *, gain: ArrayLike = 1.0,
     Raises
     ------
     InputError
-        The shapes differ, or the segment passes through the origin with eps 0.
+        The shapes differ, a number is not finite, or the segment passes through the origin with
+        eps 0.
     """
-    a, b = np.asarray(one, float), np.asarray(other, float)
-    if a.ndim != 1 or a.shape != b.shape or not a.size or not eps >= 0:
-        raise InputError("rmsnorm_constant", found=f"shapes {a.shape} and {b.shape}, eps {eps!r}",
-                         expected="two vectors of one length and eps not below zero")
+    a = checks.numbers("rmsnorm_constant", "a state", one)
+    b = checks.vector("rmsnorm_constant", "the other state", other, a.size)
+    scales = checks.numbers("rmsnorm_constant", "gain", gain)
+    if (a.shape != b.shape or not a.size or not np.isfinite(eps) or eps < 0
+            or scales.shape not in ((), a.shape)
+            or not (np.all(np.isfinite(a)) and np.all(np.isfinite(scales)))):
+        raise InputError("rmsnorm_constant", found=f"shapes {a.shape}, {b.shape} and of the gain "
+                         f"{scales.shape}, eps {eps!r}",
+                         expected="finite vectors of one length and eps not below zero")
+    # Squares of very large and very small states leave float64; a power of two rounds nothing.
+    unit = 2.0 ** int(np.frexp(max(np.abs(a).max(), np.abs(b).max()))[1] - 1)
+    a, b = a / unit, b / unit
     move = b - a
     length = float(move @ move)
     where = float(np.clip(-(a @ move) / length, 0, 1)) if length > 0 else 0.0
     nearest = a + where * move
     # The nearest point is found with rounding errors; stay on the safe side of them.
-    square = max(0.0, float(np.sqrt(np.mean(nearest**2)))
-                 - 1e-14 * float(np.abs(a).max() + np.abs(b).max())) ** 2 + eps
-    if square == 0:
+    least = unit * max(0.0, float(np.sqrt(np.mean(nearest**2)))
+                       - 1e-14 * float(np.abs(a).max() + np.abs(b).max()))
+    rms = float(np.hypot(least, np.sqrt(eps)))
+    if rms == 0:
         raise InputError("rmsnorm_constant", found="a segment through the origin and eps 0",
                          expected="states that RMSNorm can divide by")
-    return float(np.max(np.abs(gain))) / float(np.sqrt(square))
+    return float(np.max(np.abs(scales))) / rms

@@ -36,7 +36,8 @@ def norm_bound(lipschitz: ArrayLike, local: ArrayLike) -> Array:
     InputError
         Shapes differ, or a number is negative or not finite.
     """
-    factors, own = np.asarray(lipschitz, float), np.asarray(local, float)
+    factors = checks.numbers("norm_bound", "constants", lipschitz)
+    own = checks.numbers("norm_bound", "errors", local)
     if factors.ndim != 1 or factors.shape != own.shape or not factors.size:
         raise InputError("norm_bound", found=f"shapes {factors.shape} and {own.shape}",
                          expected="one Lipschitz constant and one local error a layer")
@@ -46,7 +47,8 @@ def norm_bound(lipschitz: ArrayLike, local: ArrayLike) -> Array:
     bound = np.empty_like(own)
     carried = 0.0
     for i, (factor, made) in enumerate(zip(factors, own, strict=True)):
-        bound[i] = carried = factor * carried + made
+        # Nothing passes a constant of zero, not even a bound that has left the finite numbers.
+        bound[i] = carried = (factor * carried if factor else 0.0) + made
     return bound
 
 
@@ -72,10 +74,11 @@ def ball_bound(layers: Sequence[Layer], radius: float) -> Array:
         An empty network, layers that do not fit, a radius that is negative or not finite.
     """
     check_network("ball_bound", layers)
-    if not (np.isfinite(radius) and radius >= 0):
+    size = checks.numbers("ball_bound", "radius", radius)
+    if size.ndim or not (np.isfinite(size) and size >= 0):
         raise InputError("ball_bound", found=f"radius {radius!r}",
                          expected="a finite radius of at least zero")
-    local, reach = np.empty(len(layers)), float(radius)
+    local, reach = np.empty(len(layers)), float(size)
     for i, layer in enumerate(layers):
         slope = activation_constant(layer.activation)
         local[i] = slope * _norm(layer.sparse - layer.dense) * reach

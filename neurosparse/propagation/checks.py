@@ -12,6 +12,40 @@ from neurosparse.errors import InputError
 Array = NDArray[np.float64]
 
 
+def numbers(operation: str, name: str, value: ArrayLike) -> Array:
+    """``value`` as a float64 array of any shape.
+
+    Raises
+    ------
+    InputError
+        Rows of several lengths, text, nothing, or complex numbers.
+    """
+    try:
+        found = np.asarray(value)
+        if np.iscomplexobj(found) or found.dtype.kind in "USM":
+            raise TypeError("numbers of another kind")
+        return np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(operation, found=f"{name} {' '.join(repr(value).split()):.60}",
+                         expected="real numbers in rows of one length") from error
+
+
+def vector(operation: str, name: str, value: ArrayLike, size: int) -> Array:
+    """A vector of ``size`` finite numbers.
+
+    Raises
+    ------
+    InputError
+        It is none.
+    """
+    found = numbers(operation, name, value)
+    if found.shape != (size,) or not np.all(np.isfinite(found)):
+        raise InputError(operation, found=f"{name} of shape {found.shape}" + (
+            ", some not finite" if found.shape == (size,) else ""),
+            expected=f"finite numbers of shape ({size},)")
+    return found
+
+
 def matrix(operation: str, name: str, value: ArrayLike) -> Array:
     """``value`` as a finite, non-empty float64 matrix.
 
@@ -20,7 +54,7 @@ def matrix(operation: str, name: str, value: ArrayLike) -> Array:
     InputError
         It is none.
     """
-    found = np.asarray(value, dtype=np.float64)
+    found = numbers(operation, name, value)
     if found.ndim != 2 or not found.size or not np.all(np.isfinite(found)):
         raise InputError(operation, found=f"{name} of shape {found.shape}" + (
             ", some not finite" if found.ndim == 2 and found.size else ""),

@@ -31,7 +31,7 @@ class ChainError:
     Attributes
     ----------
     error
-        E|e_l|², exactly ``local + carried + cross``.
+        E|e_l|², ``local + carried + cross``; 0 where rounding leaves less than that.
     local
         E|D_l x_{l-1}|²: what layer l does wrong on dense input.
     carried
@@ -87,7 +87,8 @@ def chain_error(
         args = [np.ascontiguousarray(a) for a in (w, v, xx, ex, ee)]
         xx, ex, ee, table[i] = step(*args)
     local, carried, cross, signal = table.T.copy()
-    return ChainError(local + carried + cross, local, carried, cross, signal)
+    error = np.maximum(local + carried + cross, 0.0)
+    return ChainError(error, local, carried, cross, signal)
 
 
 def _step_twin(w: Array, v: Array, xx: Array, ex: Array, ee: Array) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.propagation import checks
 
 Array = NDArray[np.float64]
 
@@ -44,7 +45,8 @@ class ErrorModel:
     residual: float = 0.0
 
     def __post_init__(self) -> None:
-        a, g = np.asarray(self.log_errors, float), np.asarray(self.log_gains, float)
+        a = checks.numbers("error model", "log errors", self.log_errors)
+        g = checks.numbers("error model", "log gains", self.log_gains)
         if a.ndim != 1 or not a.size or a.shape != g.shape or not np.all(np.isfinite(a + g)):
             raise InputError("error model", found=f"log errors {a.shape}, log gains {g.shape}",
                              expected="one finite number of each for every target")
@@ -60,7 +62,7 @@ class ErrorModel:
         InputError
             Not one rate for each target.
         """
-        s = np.asarray(rates, float)
+        s = checks.numbers("damage", "rates", rates)
         if s.shape != self.log_errors.shape:
             raise InputError("damage", found=f"rates of shape {s.shape}",
                              expected=f"{self.log_errors.shape}")
@@ -76,7 +78,7 @@ class ErrorModel:
         """
         height = (self.log_gains + self.log_errors) / self.slope
         found = np.asarray(sparsity + height.mean() - height, float)
-        if found.min() < 0 or found.max() > 1:
+        if not (found.min() >= 0 and found.max() <= 1):
             raise InputError("rates", found=f"best rates from {found.min():.4g} to "
                              f"{found.max():.4g}", expected="rates in [0, 1]",
                              mend="Use neurosparse.budgets.separable, which keeps bounds.")
@@ -114,13 +116,15 @@ def fit_errors(levels: ArrayLike, errors: ArrayLike, gains: ArrayLike | None = N
         Shapes that do not fit, a number that is not positive, one level only, or errors that do
         not grow with the rate.
     """
-    s, table = np.asarray(levels, float), np.asarray(errors, float)
+    s = checks.numbers("fit_errors", "levels", levels)
+    table = checks.numbers("fit_errors", "errors", errors)
     if s.ndim != 1 or np.unique(s).size < 2 or table.ndim != 2 or table.shape[1:] != s.shape:
         raise InputError("fit_errors", found=f"levels {s.shape}, errors {table.shape}",
                          expected="two different levels or more, errors of (targets, levels)")
-    g = np.ones(len(table)) if gains is None else np.asarray(gains, float)
+    g = np.ones(len(table)) if gains is None else checks.numbers("fit_errors", "gains", gains)
     if g.shape != (len(table),) or not (
-            np.all(table > 0) and np.all(g > 0) and np.all(np.isfinite(table))):
+            np.all(table > 0) and np.all(g > 0) and np.all(np.isfinite(table))
+            and np.all(np.isfinite(g)) and np.all(np.isfinite(s))):
         raise InputError("fit_errors", found=f"errors {table.shape}, gains {g.shape}, or a number "
                          "among them that is not positive", expected="positive finite numbers")
     logs = np.log(table)
@@ -148,13 +152,15 @@ def predicted_step(kappa: float, slope: float) -> float:
     InputError
         A number that is not finite, or a slope that is not above zero.
     """
-    if not np.isfinite(kappa):
+    fall = checks.numbers("predicted_step", "kappa", kappa)
+    if fall.ndim or not np.isfinite(fall):
         raise InputError("predicted_step", found=f"kappa {kappa!r}", expected="a finite number")
-    return float(kappa / _steepness("predicted_step", slope))
+    return float(fall / _steepness("predicted_step", slope))
 
 
 def _steepness(operation: str, slope: float) -> float:
-    if not (np.isfinite(slope) and slope > 0):
+    found = checks.numbers(operation, "slope", slope)
+    if found.ndim or not (np.isfinite(found) and found > 0):
         raise InputError(operation, found=f"slope k = {slope!r}",
                          expected="errors that grow with the rate: a finite k above zero")
-    return float(slope)
+    return float(found)

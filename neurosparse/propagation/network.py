@@ -77,17 +77,17 @@ def states(layers: Sequence[Layer], x: ArrayLike) -> tuple[list[Array], list[Arr
     Raises
     ------
     InputError
-        An empty network, shapes that do not fit.
+        An empty network, shapes that do not fit, an input or a state that is not finite.
     """
     check_network("states", layers)
-    start = np.asarray(x, float)
-    if start.shape != layers[0].dense.shape[1:]:
-        raise InputError("states", found=f"an input of shape {start.shape}",
-                         expected=f"({layers[0].dense.shape[1]},)")
+    start = checks.vector("states", "an input", x, layers[0].dense.shape[1])
     dense, sparse = [start], [start]
     for layer in layers:
         dense.append(layer.apply(dense[-1], sparse=False))
         sparse.append(layer.apply(sparse[-1], sparse=True))
+    if not np.all(np.isfinite(np.concatenate([*dense, *sparse]))):
+        raise InputError("states", found="a state too large for float64",
+                         expected="finite states", mend="Take a smaller input or smaller weights.")
     return dense, sparse
 
 

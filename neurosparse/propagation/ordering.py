@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurosparse.errors import InputError
+from neurosparse.propagation import checks
 
 Array = NDArray[np.float64]
 
@@ -101,6 +102,9 @@ def best_square_step(layers: int, sparsity: float, amplification: float) -> floa
         raise InputError("best_square_step", found=f"{layers} layers, sparsity {sparsity!r}",
                          expected="two layers or more and a rate in (0, 1)")
     w = depth_weights(layers, amplification)
+    if not np.isfinite(w[0]):  # only their ratios count: divided by c^(L-1), which overflows
+        powers = np.arange(layers, dtype=float) - (layers - 1)
+        w = np.cumsum(amplification ** powers)[::-1]
     d = np.arange(layers) - (layers - 1) / 2
     bound = 2 * min(sparsity, 1 - sparsity) / (layers - 1)
     return float(np.clip(-sparsity * (w @ d) / (w @ d**2), -bound, bound))
@@ -132,7 +136,7 @@ def best_square_rates(layers: int, sparsity: float, amplification: float) -> Arr
 
 
 def _rates(operation: str, rates: ArrayLike) -> Array:
-    s = np.asarray(rates, dtype=float)
+    s = checks.numbers(operation, "rates", rates)
     if s.ndim != 1 or not s.size or not np.all((s >= 0) & (s <= 1)):
         raise InputError(operation, found=f"rates of shape {s.shape}, not all in [0, 1]",
                          expected="one rate in [0, 1] for each layer")

@@ -58,13 +58,11 @@ def mask_variance(weight: ArrayLike, rate: float, x: ArrayLike) -> float:
     Raises
     ------
     InputError
-        A rate outside [0, 1], shapes that do not fit.
+        A rate outside [0, 1], shapes that do not fit, an input that is not finite.
     """
     w = checks.matrix("mask_variance", "weight", weight)
-    s, state = _rate("mask_variance", rate), np.asarray(x, float)
-    if state.shape != w.shape[1:]:
-        raise InputError("mask_variance", found=f"an input of shape {state.shape}",
-                         expected=f"({w.shape[1]},)")
+    s = _rate("mask_variance", rate)
+    state = checks.vector("mask_variance", "an input", x, w.shape[1])
     a, v = w * state, s * (1 - s)
     mean, k2 = s * a.sum(axis=1), v * np.sum(a**2, axis=1)
     k3, k4 = v * (1 - 2 * s) * np.sum(a**3, axis=1), v * (1 - 6 * v) * np.sum(a**4, axis=1)
@@ -92,7 +90,7 @@ def masked_chain_error(dense: Sequence[ArrayLike], rates: ArrayLike,
         A rate outside [0, 1], one for each layer not given, shapes that do not fit.
     """
     pairs = checks.chain("masked_chain_error", dense, dense)
-    s = np.asarray(rates, float)
+    s = checks.numbers("masked_chain_error", "rates", rates)
     if s.shape != (len(pairs),):
         raise InputError("masked_chain_error", found=f"rates of shape {s.shape}",
                          expected=f"({len(pairs)},), one for each layer")
@@ -108,7 +106,7 @@ def masked_chain_error(dense: Sequence[ArrayLike], rates: ArrayLike,
         ee = w @ ee @ w.T + mixed + mixed.T + rate**2 * (w @ yy @ w.T) + spread
         ex = w @ ex @ w.T - rate * (w @ (xx + ex) @ w.T)
         xx = w @ xx @ w.T
-        found[i] = np.trace(ee)
+        found[i] = max(0.0, float(np.trace(ee)))  # rounding can leave less than nothing
     return found
 
 
@@ -128,6 +126,7 @@ def singular_range(rows: int, columns: int, rate: float, *, gain: float = 1.0
 
 
 def _rate(operation: str, rate: float) -> float:
-    if not 0 <= rate <= 1:
+    found = checks.numbers(operation, "rate", rate)
+    if found.ndim or not 0 <= found <= 1:
         raise InputError(operation, found=f"rate {rate!r}", expected="a rate in [0, 1]")
-    return float(rate)
+    return float(found)

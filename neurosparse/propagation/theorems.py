@@ -26,7 +26,7 @@ class NextError:
     error
         |W X - V Y|².
     lower
-        A number never above it.
+        A number never above it, up to rounding: in exact numbers the two may be equal.
     local
         |(V - W) X|², the layer's own error on dense input.
     arriving
@@ -92,7 +92,8 @@ def lemma_33(a: ArrayLike, b: ArrayLike) -> tuple[float, float]:
     """|A B|² and the bound below it, σ_min(A)² |B|² (squared Frobenius norms).
 
     True version of Lemma 3.3. Condition: A is square or tall; a wide A has a null space in which
-    B may lie.
+    B may lie. Both sides are rounded: where they are equal in exact numbers, as for B in the null
+    space of a singular A, the bound may lie above by an ulp of |A|² |B|².
 
     Raises
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from neurosparse.errors import InputError
 from neurosparse.pruning.masked_cg import masked_least_squares
 from neurosparse.pruning.masks import lowest_overall
 
@@ -37,11 +38,16 @@ def sparse_least_squares(gram: Tensor, right: Tensor, start: Tensor, drop: int, 
     Returns
     -------
     weights : tensor of shape (rows, in)
+
+    Raises
+    ------
+    InputError
+        An entry of the Gram matrix is NaN or infinite, one of its diagonal not above zero, or the
+        count is not that of some entries.
     """
     # Unit diagonal: one penalty then means the same for every feature.
     scale = torch.diagonal(gram).rsqrt()
-    values, vectors = torch.linalg.eigh(gram * scale * scale[:, None])
-    values = values.clamp_min(0.0)
+    values, vectors = _eigen(gram * scale * scale[:, None])
     wanted = right * scale
     sparse = _largest(start / scale, drop)
     dual = torch.zeros_like(sparse)
@@ -60,6 +66,19 @@ def sparse_least_squares(gram: Tensor, right: Tensor, start: Tensor, drop: int, 
             penalty *= 1.3 if moved > 0.1 * kept else 1.2 if moved > 0.005 * kept else 1.1
     mask = lowest_overall(sparse.abs(), drop)
     return masked_least_squares(gram, right, mask, sparse * scale, iterations=iterations)
+
+
+def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, none below zero, and eigenvectors."""
+    wrong = "a Gram matrix that is not finite, or without a positive diagonal"
+    if bool(torch.isfinite(matrix).all()):
+        try:
+            values, vectors = torch.linalg.eigh(matrix)
+            return values.clamp_min(0.0), vectors
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+            wrong = "a Gram matrix whose eigenvalues are not found"
+    raise InputError("sparse least squares", found=wrong, expected="a positive definite one",
+                     mend="Look for inputs that overflow float32; more damping may help.")
 
 
 def _largest(matrix: Tensor, drop: int) -> Tensor:

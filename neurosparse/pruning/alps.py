@@ -6,6 +6,7 @@ import torch
 
 from neurosparse.errors import InputError
 from neurosparse.pruning.admm import sparse_least_squares
+from neurosparse.pruning.fallback import without_lowest
 from neurosparse.pruning.statistics import InputStatistics
 from neurosparse.pruning.wanda import Wanda
 
@@ -34,6 +35,9 @@ class ALPS(Wanda):
               ) -> tuple[torch.Tensor, str | None]:
         """Drop ``drop`` weights and solve the others.
 
+        The note is None, or says why there is no solution in float32: the weights that stay are
+        then left alone, by Wanda's mask.
+
         Raises
         ------
         InputError
@@ -49,7 +53,12 @@ class ALPS(Wanda):
         level = self._damping * float(torch.diagonal(gram).mean()) or 1.0
         torch.diagonal(gram).add_(level)
         dense = weight.float()
-        solved = sparse_least_squares(gram, dense @ gram, dense, drop, steps=self._steps)
-        if not bool(torch.isfinite(solved).all()):
-            raise InputError("alps", found="inputs that are not finite", expected="finite ones")
-        return solved.to(weight.dtype), None
+        known = bool(torch.isfinite(gram).all())
+        if known:
+            solved = sparse_least_squares(gram, dense @ gram, dense, drop, steps=self._steps)
+            if bool(torch.isfinite(solved).all()):
+                return solved.to(weight.dtype), None
+        why = ("the solution overflows float32 (weights up to "
+               f"{float(dense.abs().max()):.1g})" if known else "Gram matrix not finite")
+        return without_lowest(weight, self.scores(weight, inputs), drop), (
+            f"{why}: pruned by its diagonal, nothing updated")

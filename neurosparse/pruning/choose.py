@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from neurosparse.errors import InputError
-from neurosparse.pruning.masks import lowest_by_row
+from neurosparse.pruning.masks import check_count, lowest_by_row
 from neurosparse.pruning.methods import Method, has_mask, is_solver
 from neurosparse.pruning.nested import lowest_beyond
 from neurosparse.pruning.pattern import lowest_by_group
@@ -40,15 +40,18 @@ def prune_linear(weight: torch.Tensor, seen: InputStatistics | None, drop: int, 
     seen
         Statistics of its inputs.
     drop
-        Entries to drop, those that are zero already included.
+        Entries to drop, those that are zero already included: exactly, but for ``keep_zeros`` where
+        more are zero already than may go (in all, or in a group), which then stay so.
     method, shape
         How to choose.
 
     Raises
     ------
     InputError
-        The shape and the method, or the shape and the count, do not go together.
+        The shape and the method, or the shape and the count, do not go together; or more is to
+        go than there is.
     """
+    check_count(drop, weight.numel())
     shape = shape or Shape()
     if is_solver(method) and seen is not None:
         allowed = weight != 0 if shape.keep_zeros else None

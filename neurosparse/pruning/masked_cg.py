@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+_LARGE = 2.0**60  # its square is near the end of float32
 
 
 def masked_least_squares(gram: Tensor, right: Tensor, mask: Tensor, start: Tensor, *,
@@ -32,6 +36,10 @@ def masked_least_squares(gram: Tensor, right: Tensor, mask: Tensor, start: Tenso
     weights : tensor of shape (rows, in)
         Zero outside the mask.
     """
+    largest = float(right.abs().max()) if right.numel() else 0.0
+    if largest > _LARGE:  # both sides by a power of two: the same solution to the last bit
+        unit = 2.0 ** -math.frexp(largest)[1]
+        gram, right = gram * unit, right * unit
     inverse = mask / torch.diagonal(gram)
     x = start * mask
     residual = (right - x @ gram) * mask

@@ -25,11 +25,22 @@ def row_counts(rows: int, columns: int, drop: int) -> torch.Tensor:
     InputError
         ``drop`` is not in [0, rows * columns].
     """
-    if not 0 <= drop <= rows * columns:
-        raise InputError("make a mask", found=f"{drop} entries to drop",
-                         expected=f"a count in [0, {rows * columns}]")
+    check_count(drop, rows * columns)
     index = torch.arange(rows + 1, dtype=torch.int64)
     return (index * drop // max(rows, 1)).diff()
+
+
+def check_count(drop: int, size: int) -> None:
+    """Can so many entries of a matrix go?
+
+    Raises
+    ------
+    InputError
+        ``drop`` is not in [0, size].
+    """
+    if not 0 <= drop <= size:
+        raise InputError("make a mask", found=f"{drop} entries to drop",
+                         expected=f"a count in [0, {size}]")
 
 
 def row_order(scores: torch.Tensor) -> torch.Tensor:
@@ -103,16 +114,24 @@ def lowest_overall(scores: torch.Tensor, drop: int) -> torch.Tensor:
     Parameters
     ----------
     scores : tensor of any shape
-        Of equal scores the first in memory go first.
+        Of equal scores the first in memory go first; what is not a number goes last.
     drop
         Entries to drop, exactly.
+
+    Raises
+    ------
+    InputError
+        ``drop`` is not in [0, entries].
     """
+    check_count(drop, scores.numel())
     if not drop:
         return torch.ones_like(scores, dtype=torch.bool)
     flat = scores.flatten()
     limit = _smallest(flat[None], drop).flatten()
     keep = ~(flat <= limit)
     more = len(flat) - drop - int(torch.count_nonzero(keep))
+    if more < 0:  # the limit is no number, so that nothing was below it
+        return lowest_overall(torch.nan_to_num(scores, nan=torch.inf), drop)
     if more > 0:  # ties at the limit: the last in memory stay
         keep[torch.nonzero(flat == limit).flatten()[-more:]] = True
     return keep.view_as(scores)

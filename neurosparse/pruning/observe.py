@@ -40,7 +40,7 @@ class Keeper(Protocol):
 
 
 class BlockReport(dict[str, int]):
-    """Entries dropped by target name in one block, with notes on what was done otherwise."""
+    """Zeros by target name in one block, with notes on what was done otherwise."""
 
     def __init__(self, dropped: dict[str, int], notes: Sequence[str] = ()) -> None:
         super().__init__(dropped)

@@ -33,7 +33,11 @@ from neurosparse.pruning.statistics import InputStatistics, StatisticsByTarget
 
 @dataclass
 class PruneReport:
-    """Entries dropped by target, parameters looked at, and notes (experts never reached ...)."""
+    """Zeros by target, parameters looked at, and notes (experts never reached ...).
+
+    Zeros are counted in the weights themselves, where the budget takes something away or old zeros
+    are kept; a note says where there are more or fewer than the budget asks for.
+    """
 
     dropped: dict[str, int] = field(default_factory=dict)
     size: int = 0
@@ -72,7 +76,7 @@ def prune(
     model
         From ``models.load``; a streamed model needs a ``keeper``, which is where its weights go.
     budget
-        What each linear or block gives; counts are exact.
+        What each linear or block gives; counts are exact (but see ``keep_zeros``).
     tokens : int64 tensor of shape (windows, length)
         Calibration windows.
     method
@@ -111,9 +115,12 @@ def prune(
         A weight is NaN or infinite, or the model has no decoder blocks.
     InputError
         Unknown method or pattern, or one that the budget does not fit; a method that needs inputs,
-        and a linear that the model never calls.
+        and a linear that the model never calls; a re-fit that chooses masks, with a pattern or
+        ``keep_zeros``.
     """
     chosen = find_method(method)
+    if refit is not None:
+        refit.check(pattern=pattern is not None, keep_zeros=keep_zeros)
     shape = Shape(None if pattern is None else Pattern.read(pattern).group, keep_zeros)
     targets = find_targets(model)
     counts = drop_counts(budget, targets, find_blocks(model))
@@ -162,9 +169,22 @@ class _Pass:
         nan_check(self.model, targets)
         done = (self._prune(index, targets) if self.stream is None or self.refit is None
                 else self._refit(index, targets, plain, self.stream, self.refit))
+        self._count(targets, done)
         if self.keeper is not None:
             self.keeper.keep(index, block, targets, done)
         return done
+
+    def _count(self, targets: list[Target], done: BlockReport) -> None:
+        """The zeros that there are, since a report that repeats the budget would hide a fault."""
+        for target in targets:
+            asked = self.counts[target.name]
+            if not asked and not self.shape.keep_zeros:
+                continue
+            weight = get_weight(self.model, target)
+            done[target.name] = weight.numel() - int(torch.count_nonzero(weight))
+            if done[target.name] != asked:
+                done.notes.append(f"{target.name}: {done[target.name]} zeros, the budget asks for "
+                                  f"{asked}")
 
     def _prune(self, index: int, targets: list[Target]) -> BlockReport:
         return _prune_block(self.model, self.walk, index, targets, self.counts, self.method,
@@ -187,7 +207,7 @@ class _Pass:
             notes.extend([] if note is None else [f"{target.name}: {note}"])
             return pruned
 
-        refit_block(self.model, self.walk, index, dense, stream, refit, choose)
+        notes += refit_block(self.model, self.walk, index, dense, stream, refit, choose)
         return BlockReport({target.name: self.counts[target.name] for target in targets}, notes)
 
 

@@ -8,8 +8,10 @@ quantisation, with the strength alpha.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ from neurosparse.pruning.masked_cg import masked_least_squares
 from neurosparse.pruning.statistics import InputStatistics
 
 MASKS = ("along", "fixed", "chosen")
+_TRIES = 5
 Choose = Callable[[Target, Tensor, InputStatistics], Tensor]
 """Prunes a weight of shape (out, in) by the statistics of its inputs."""
 
@@ -37,14 +40,15 @@ class Refit:
         that it gives to the damaged input. In full, few calibration tokens overfit: on the
         protocol's selection text 0.3 and 0.5 were far better than 1.
     damping
-        Pull towards the dense weights, relative to the mean of the Gram matrix' diagonal.
+        Pull towards the dense weights, relative to the mean of the Gram matrix' diagonal. For
+        masks along the way it grows tenfold while the matrix is not positive definite.
     iterations
         Of conjugate gradients.
     mask
         ``"along"``: the method chooses when a linear is reached, among weights that already give
         the dense outputs to the damaged inputs; ``"fixed"``: what the method chooses without a
         re-fit; ``"chosen"``: as many weights, by splitting (ALPS, arXiv 2406.07831) against
-        the target of the re-fit.
+        the target of the re-fit (no pattern, and no zeros to keep).
 
     Raises
     ------
@@ -58,12 +62,28 @@ class Refit:
     mask: str = "along"
 
     def __post_init__(self) -> None:
-        good = (0 <= self.strength <= 1 and self.damping > 0 and self.iterations > 0
-                and self.mask in MASKS)
+        kinds: tuple[tuple[object, type], ...] = (
+            (self.strength, Real), (self.damping, Real), (self.iterations, Integral))
+        good = (all(isinstance(value, kind) for value, kind in kinds)
+                and 0 <= self.strength <= 1 and 0 < self.damping < math.inf
+                and self.iterations > 0 and self.mask in MASKS)
         if not good:
             raise InputError("refit", found=str(self),
                              expected="strength in [0, 1], mask along, fixed or chosen, damping "
-                                      "and iterations above zero")
+                                      "and a whole number of iterations above zero")
+
+    def check(self, *, pattern: bool, keep_zeros: bool) -> None:
+        """Do these options go with a pattern, or with zeros that must stay?
+
+        Raises
+        ------
+        InputError
+            They choose masks of their own, which know of neither.
+        """
+        if self.mask == "chosen" and (pattern or keep_zeros):
+            raise InputError("refit", found="mask='chosen' with "
+                             + ("a pattern" if pattern else "keep_zeros"),
+                             expected="neither", mend="Take mask='along' or 'fixed'.")
 
 
 @dataclass
@@ -75,7 +95,7 @@ class _Moments:
 
 
 def refit_block(model: nn.Module, walk: BlockWalk, index: int, dense: dict[str, Tensor],
-                stream: DenseStream, options: Refit, choose: Choose) -> None:
+                stream: DenseStream, options: Refit, choose: Choose) -> list[str]:
     """Solve the kept weights of one block.
 
     Parameters
@@ -87,19 +107,37 @@ def refit_block(model: nn.Module, walk: BlockWalk, index: int, dense: dict[str, 
         mixture are left alone, since sparse and dense routing may differ.
     choose
         Prunes one linear, for masks chosen along the way.
+
+    Returns
+    -------
+    notes
+        What was done otherwise, by the linear's name.
     """
+    notes = []
     for group in stream.groups:
-        moments = _moments(model, walk, index, group, dense, stream)
-        system = _System(moments, options)
+        system = _System(_moments(model, walk, index, group, dense, stream), options)
         for target in group:
-            if system.level > 0:
-                weight = get_weight(model, target)
-                wanted = dense[target.name].to(weight.device).float()
-                solved = system.solve(target, weight.float(), wanted, choose)
-                if bool(torch.isfinite(solved).all()):
-                    set_weight(model, target, solved)
-            elif options.mask == "along":
-                set_weight(model, target, choose(target, get_weight(model, target), moments.seen))
+            note = _refit(model, target, dense[target.name], system, choose)
+            notes += [] if note is None else [f"{target.name}: {note}"]
+    return notes
+
+
+def _refit(model: nn.Module, target: Target, dense: Tensor, system: _System, choose: Choose
+           ) -> str | None:
+    """Solve one linear; where there is nothing to solve, the method's own weights stay."""
+    weight = get_weight(model, target)
+    note = None
+    if not system.finite:
+        note = "not re-fitted: the inputs' Gram matrix is not finite"
+    elif system.level > 0:
+        solved, note = system.solve(target, weight.float(), dense.to(weight.device).float(), choose)
+        if bool(torch.isfinite(solved).all()):
+            set_weight(model, target, solved)
+            return note
+        note = "not re-fitted: the solution overflows float32"
+    if system.options.mask == "along":
+        set_weight(model, target, choose(target, weight, system.seen))
+    return note
 
 
 def _moments(model: nn.Module, walk: BlockWalk, index: int, group: Sequence[Target],
@@ -126,30 +164,61 @@ class _System:
 
     def __init__(self, moments: _Moments, options: Refit) -> None:
         assert moments.seen.gram is not None
-        self._seen, self._options = moments.seen, options
-        self.level = options.damping * float(torch.diagonal(moments.seen.gram).mean())
+        self.seen, self.options = moments.seen, options
+        self._gram = moments.seen.gram
+        self._mean = float(torch.diagonal(self._gram).mean())
         # What damage takes from the products of a dense row with its inputs: zero without damage.
-        self._missing = options.strength * (moments.cross.T - moments.seen.gram)
-        self._matrix = moments.seen.gram.clone()
-        torch.diagonal(self._matrix).add_(self.level)
+        self._missing = options.strength * (moments.cross.T - self._gram)
+        self._damp(options.damping)
+        self.finite = all(bool(torch.isfinite(one).all()) for one in (self._matrix, self._missing))
         self._factor: Tensor | None = None
+        self._note: str | None = None
 
-    def solve(self, target: Target, weight: Tensor, dense: Tensor, choose: Choose) -> Tensor:
-        """Kept weights of one linear, tensor of shape (out, in)."""
-        options = self._options
+    def _damp(self, share: float) -> None:
+        self.level = share * self._mean
+        self._matrix = self._gram.clone()
+        torch.diagonal(self._matrix).add_(self.level)
+
+    def solve(self, target: Target, weight: Tensor, dense: Tensor, choose: Choose
+              ) -> tuple[Tensor, str | None]:
+        """Kept weights of one linear, tensor of shape (out, in), and a note or None."""
+        options = self.options
+        if options.mask == "along":
+            self._factorise()
         extra = dense @ self._missing
         right = dense @ self._matrix + extra
         if options.mask == "chosen":
             drop = weight.numel() - int((weight != 0).sum())
             return sparse_least_squares(self._matrix, right, weight, drop,
-                                        iterations=options.iterations)
+                                        iterations=options.iterations), None
         if options.mask == "along":
-            weight = choose(target, dense + self._correction(extra), self._seen)
+            weight = choose(target, self._corrected(dense, extra), self.seen)
         return masked_least_squares(self._matrix, right, weight != 0, weight,
-                                    iterations=options.iterations)
+                                    iterations=options.iterations), self._note
 
-    def _correction(self, extra: Tensor) -> Tensor:
-        """To the dense weights, so that damaged inputs give the dense outputs without any mask."""
+    def _factorise(self) -> None:
+        """Once for all linears of the group, at the least damping that does, as SparseGPT has it.
+
+        The solution under a mask needs no factor: without one only the masks are chosen otherwise.
+        """
+        if self._factor is not None or self._note is not None:
+            return
+        first = self.options.damping
+        for attempt in range(_TRIES):
+            share = first * 10**attempt
+            if attempt:
+                self._damp(share)
+            factor, failed = torch.linalg.cholesky_ex(self._matrix)
+            if not int(failed) and bool(torch.isfinite(factor).all()):
+                self._factor = factor
+                if attempt:
+                    self._note = f"re-fit with damping {share:g} instead of {first:g}"
+                return
+        self._note = (f"Gram matrix not positive definite at damping {share:g}: "
+                      "mask chosen from the dense weights")
+
+    def _corrected(self, dense: Tensor, extra: Tensor) -> Tensor:
+        """Weights with which damaged inputs give the dense outputs, without any mask."""
         if self._factor is None:
-            self._factor = torch.linalg.cholesky(self._matrix)
-        return torch.cholesky_solve(extra.T, self._factor).T.contiguous()
+            return dense
+        return dense + torch.cholesky_solve(extra.T, self._factor).T.contiguous()

@@ -12,8 +12,9 @@ from threadpoolctl import ThreadpoolController
 
 from neurosparse.errors import InputError
 from neurosparse.pruning.columns import walk_columns
-from neurosparse.pruning.masks import lowest_by_row, lowest_overall
-from neurosparse.pruning.pattern import lowest_by_group, per_group
+from neurosparse.pruning.fallback import without_lowest
+from neurosparse.pruning.masks import lowest_overall
+from neurosparse.pruning.pattern import per_group
 from neurosparse.pruning.statistics import InputStatistics
 from neurosparse.pruning.wanda import Wanda
 
@@ -120,12 +121,13 @@ class SparseGPT(Wanda):
         group
             M of an N:M pattern, chosen group by group when it is reached.
         allowed : bool tensor of shape (out, in)
-            Where a weight may stay: what is not allowed counts among the dropped.
+            Where a weight may stay: what is not allowed counts among the dropped, and goes even
+            where that is more than ``drop``.
 
         Returns
         -------
         weight : tensor of shape (out, in)
-            Of the same dtype.
+            A new one, of the same dtype.
         note
             None, or what was wrong: damping that had to grow, or a Gram matrix that is not positive
             definite at any (the weights that stay are then left alone, by Wanda's mask).
@@ -140,15 +142,15 @@ class SparseGPT(Wanda):
                              expected="InputStatistics(width, gram=True)")
         upper, share = inverse_factor(inputs.gram.to(weight.device).float(), self._damping)
         if upper is None:
-            scores = torch.nan_to_num(self.scores(weight, inputs))
-            keep = (lowest_by_row(scores, drop) if group is None
-                    else lowest_by_group(scores, group, drop))
-            return weight.masked_fill(~keep, 0.0), (
+            return without_lowest(weight, self.scores(weight, inputs), drop, group=group,
+                                  allowed=allowed), (
                 f"Gram matrix not positive definite at damping {share:g}: "
                 "pruned by its diagonal, nothing updated")
         note = None if share == self._damping else f"damping {share:g} instead of {self._damping:g}"
         masks = _Masks(drop, group, weight.shape, None if allowed is None else ~allowed.T)
-        return self._walk(weight.float().T.contiguous(), upper, masks).T.to(weight.dtype), note
+        # Always a copy: of a single row the transpose is contiguous as it is.
+        columns = weight.float().T.clone(memory_format=torch.contiguous_format)
+        return self._walk(columns, upper, masks).T.to(weight.dtype), note
 
     def _walk(self, w: torch.Tensor, upper: torch.Tensor, masks: _Masks) -> torch.Tensor:
         """All blocks of columns; ``w`` of shape (in, out) is worked on in place."""
@@ -169,14 +171,23 @@ class _Masks:
         self._columns, self._never = shape[1], never
         self._each = per_group(shape, size, drop) if size is not None else 0
         self._gone, self._start = torch.empty(0), 0
+        # From each column on, how many entries must go whatever a block would like.
+        self._ahead = [0] * (shape[1] + 1)
+        if never is not None:
+            self._ahead[:-1] = never.sum(1).flip(0).cumsum(0).flip(0).tolist()
 
     def block(self, part: torch.Tensor, factor: torch.Tensor, start: int) -> None:
         """All rows of a block of columns choose together, unless groups do."""
         if self.size is None:
             scores = self._scores(part, factor, start)
-            count = max(self._drop * (start + len(part)) // self._columns - self._done, 0)
-            self._set(~lowest_overall(scores, count), start)
+            self._set(~lowest_overall(scores, self._count(start, start + len(part))), start)
             self._done += int(self._gone.sum())
+
+    def _count(self, start: int, stop: int) -> int:
+        """How many of columns start:stop go: their share, but enough is left for later ones."""
+        share = self._drop * stop // self._columns - self._done
+        left = self._drop - self._done - self._ahead[stop]
+        return max(min(share, left), self._ahead[start] - self._ahead[stop])
 
     def gone(self) -> torch.Tensor | None:
         """The block's, unless groups are still to choose."""

@@ -82,7 +82,10 @@ def _sums(inputs: torch.Tensor) -> tuple[int, torch.Tensor, torch.Tensor]:
 
 
 def seen_norm(method: str, weight: torch.Tensor, inputs: InputStatistics | None) -> torch.Tensor:
-    """Norm of each input feature where the weight is, in its dtype, tensor of shape (in,).
+    """Norm of each input feature where the weight is, tensor of shape (in,).
+
+    In the weight's dtype, but in float32 for float16, whose range a norm over many tokens leaves:
+    scores of zero weights would then be no numbers, and those of small ones all zero.
 
     Raises
     ------
@@ -91,7 +94,8 @@ def seen_norm(method: str, weight: torch.Tensor, inputs: InputStatistics | None)
     """
     if inputs is None or inputs.count == 0:
         raise InputError(method, found="no calibration inputs", expected="some tokens")
-    return inputs.norm.to(device=weight.device, dtype=weight.dtype)
+    dtype = torch.float32 if weight.dtype == torch.float16 else weight.dtype
+    return inputs.norm.to(device=weight.device, dtype=dtype)
 
 
 class StatisticsByTarget:

@@ -14,7 +14,7 @@ class Wanda:
     needs_inputs = True
 
     def scores(self, weight: torch.Tensor, inputs: InputStatistics | None) -> torch.Tensor:
-        """``|W_ij| |X_j|``, tensor of shape (out, in).
+        """``|W_ij| |X_j|``, tensor of shape (out, in); in float32 for a float16 weight.
 
         Raises
         ------

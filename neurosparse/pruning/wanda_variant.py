@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neurosparse.pruning.masks import row_order
+from neurosparse.pruning.masks import check_count, row_order
 from neurosparse.pruning.statistics import InputStatistics
 from neurosparse.pruning.wanda import Wanda
 
@@ -31,10 +31,16 @@ def lowest_by_share(scores: torch.Tensor, drop: int) -> torch.Tensor:
     Parameters
     ----------
     scores : tensor of shape (rows, columns)
-        Not negative.
+        Not negative; what is not a number goes last of its row.
     drop
         Entries to drop in all.
+
+    Raises
+    ------
+    InputError
+        ``drop`` is not in [0, rows * columns].
     """
+    check_count(drop, scores.numel())
     order = row_order(scores)
     part = scores.double().gather(1, order).cumsum(1)
     part /= part[:, -1:].clamp_min(torch.finfo(torch.float64).tiny)
@@ -48,7 +54,8 @@ def lowest_by_share(scores: torch.Tensor, drop: int) -> torch.Tensor:
     while (missing := drop - int(counts.sum())) > 0:
         open_rows = counts < scores.shape[1]
         following = part.gather(1, counts.clamp_max(scores.shape[1] - 1)[:, None])[:, 0]
-        following = following.masked_fill(~open_rows, float("inf"))
+        # A row whose sum is no number has no shares: it still comes before one with nothing left.
+        following = torch.nan_to_num(following, nan=1.0).masked_fill(~open_rows, float("inf"))
         chosen = following.argsort(stable=True)[: min(missing, int(open_rows.sum()))]
         counts[chosen] += 1
     while (extra := int(counts.sum()) - drop) > 0:

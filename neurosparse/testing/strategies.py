@@ -20,9 +20,11 @@ Array = NDArray[np.float64]
 
 
 def _entries(largest: float) -> st.SearchStrategy[float]:
+    if not 0.01 <= largest < float("inf"):
+        raise InputError("testing", found=f"largest {largest!r}",
+                         expected="a finite number of at least 0.01")
     bound = round(100 * largest)
-    if bound < 1:
-        raise InputError("testing", found=f"largest {largest!r}", expected="at least 0.01")
+    bound -= bound / 100 > largest  # 2.999 allows 2.99 and not 3
     return st.integers(-bound, bound).map(lambda n: n / 100)
 
 
@@ -32,7 +34,7 @@ def inputs(width: int, *, largest: float = 3.0) -> st.SearchStrategy[Array]:
     Raises
     ------
     InputError
-        ``largest`` is below 0.01 or the width below one.
+        ``largest`` is below 0.01 or not finite, or the width below one.
     """
     if width < 1:
         raise InputError("testing", found=f"width {width}", expected="at least one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, cast
 
 import numpy as np
@@ -90,7 +91,8 @@ def assign_tokens(
     full
         Grid that a frame has (height, width), one for all or one a frame; its area is the cap.
     floor
-        Frames whose share is smaller are dropped, the lowest scores first.
+        Frames whose share is smaller are dropped, the lowest scores first. What the frames that
+        are left cannot hold is not given: of 6 tokens 4, where a frame has 4 or none.
     rule, power, temperature, trust
         As for :func:`weights_of`.
 
@@ -99,13 +101,14 @@ def assign_tokens(
     InputError
         As for :func:`weights_of`.
     BudgetError
-        A budget below 1 or below the floor, a floor below 1 or above the smallest cap, or grids
-        that do not fit the scores.
+        A budget or floor that is no whole number, a budget below 1 or below the floor, a floor
+        below 1 or above the smallest cap, or grids that do not fit the scores.
 
     References
     ----------
     QuoTA (arXiv 2503.08689), token assignment; the official code truncates and loses tokens.
     """
+    budget, floor = _whole("a budget", budget), _whole("a floor", floor)
     weights, notes = weights_of(scores, rule=rule, power=power, temperature=temperature,
                                 trust=trust)
     grids = _grids(full, len(weights))
@@ -117,9 +120,11 @@ def assign_tokens(
         raise BudgetError("assign tokens", found=f"a budget of {budget}",
                           expected=f"{floor} or more, enough for one frame")
     said = list(notes)
-    total = min(int(budget), int(caps.sum()))
+    # As many frames as the floor allows, the largest of all, hold no more than this.
+    total = min(budget, int(np.sort(caps)[::-1][: budget // floor].sum()))
     if total < budget:
-        said.append(f"the frames hold {total} tokens, fewer than the {budget} asked")
+        said.append(f"the frames hold {total} tokens, fewer than the {budget} asked"
+                    + (f": each has {floor} or none" if total < caps.sum() else ""))
     positive = np.maximum(weights, _LEAST * weights.max())
     # Scores decide where weights are equal (a power of 0, or one that vanishes), unless they are
     # not trusted at all: the shares are then those of no scorer, to the last token.
@@ -138,9 +143,17 @@ def assign_tokens(
         same = ranked[caps[ranked] == cap]
         tokens[same] = np.sort(tokens[same])[::-1]
     return Assignment(
-        tokens, tuple(fit_grids(tokens, grids, ranked[::-1])), weights, caps, int(budget), total,
+        tokens, tuple(fit_grids(tokens, grids, ranked[::-1])), weights, caps, budget, total,
         {"rule": rule, "power": power, "temperature": temperature, "trust": trust,
          "floor": floor}, tuple(said))
+
+
+def _whole(what: str, value: Any) -> int:
+    whole = float(value) if isinstance(value, Real) else np.nan
+    if not float(whole).is_integer():
+        raise BudgetError("assign tokens", found=f"{what} of {value!r}",
+                          expected="a whole number of tokens")
+    return int(whole)
 
 
 def _grids(full: Grid | Sequence[Grid], frames: int) -> list[Grid]:
@@ -159,16 +172,33 @@ def _costs(weight: float, cap: int, floor: int) -> Floats:
 def _above_floor(weights: Floats, caps: Ints, order: Ints, total: int, floor: int) -> Ints:
     """Frames to keep, by falling weight: the most for which every share reaches the floor.
 
-    Never so few that they could not hold the whole budget.
+    Never so few that they could not hold the whole budget; where the best of the greatest number
+    that the floor allows do not hold it, larger frames take the place of the last of them.
     """
     rooms = np.cumsum(caps[order])
     count = min(len(weights), total // floor)
+    if rooms[count - 1] < total:
+        return _roomy(caps, order, total, count)
     while count > 1 and rooms[count - 2] >= total:
         kept = order[:count]
         if _water(weights[kept], caps[kept].astype(float), total).min() >= floor * (1 - 1e-9):
             break
         count -= 1
     return np.asarray(order[:count], np.int64)
+
+
+def _roomy(caps: Ints, order: Ints, total: int, count: int) -> Ints:
+    """So many frames that hold the total, the best first wherever the others then still can."""
+    kept: list[int] = []
+    left = total
+    for place, frame in enumerate(order):
+        later = np.sort(caps[order[place + 1 :]])[::-1][: count - len(kept) - 1]
+        if caps[frame] + later.sum() >= left:
+            kept.append(int(frame))
+            left -= int(caps[frame])
+        if len(kept) == count:
+            break
+    return np.array(kept, np.int64)
 
 
 def _water(weights: Floats, caps: Floats, total: float) -> Floats:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosparse.errors import FormatError
+from neurosparse.errors import FormatError, InputError
 from neurosparse.files import read_json, write_json
 
 Floats = NDArray[np.float64]
@@ -35,10 +35,18 @@ class ScoreCache:
     ----------
     folder
         Made where it is not there.
+
+    Raises
+    ------
+    InputError
+        It is a file.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
+        if self._folder.is_file():
+            raise InputError("keep scores", found=f"the file {self._folder}",
+                             expected="a folder for the cache")
 
     def path(self, video: str, question: str, scorer: str) -> Path:
         """The file of one entry."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from neurosparse.errors import FormatError, InputError
 from neurosparse.progress import Progress, silent
-from neurosparse.video.index import VideoIndex, index_video, opened
+from neurosparse.video.decoder import Decoder
+from neurosparse.video.index import VideoIndex, index_video
 from neurosparse.video.sampling import frame_count, uniform_indices
 
 Picture = NDArray[np.uint8]
@@ -101,7 +102,7 @@ def read_frames(
     """Decode some frames, one held at a time.
 
     Seeks where a key frame lies between here and the next frame wanted, and decodes forward
-    where none does.
+    where none does; what comes out is what decoding from the start gives.
 
     Parameters
     ----------
@@ -130,54 +131,11 @@ def read_frames(
                          expected=f"increasing numbers below {len(index.stamps)}")
     if side is not None and side < 1:
         raise InputError("read frames", found=f"side={side}", expected="1 pixel or more")
-    with opened(index.path) as (container, stream):
-        stream.thread_type = "NONE"  # frames decoded ahead by threads would be frames held
-        decoder = _Decoder(container, stream, index.keys)
+    with Decoder(index) as decoder:
         for place in wanted.tolist():
             frame = decoder.frame_at(int(index.stamps[place]))
             if frame is not None:
                 yield place, _picture(frame, side, (index.width, index.height))
-
-
-class _Decoder:
-    """Walks a stream forward and jumps over what no wanted frame depends on."""
-
-    def __init__(self, container: Any, stream: Any, keys: NDArray[np.int64]) -> None:
-        self._container, self._stream, self._keys = container, stream, keys
-        self._frames = self._decoded()
-        self._here: int | None = None
-        self._ahead: Any = None
-
-    def _decoded(self) -> Iterator[Any]:
-        import av
-
-        for packet in self._container.demux(self._stream):
-            try:
-                yield from packet.decode()
-            except av.FFmpegError:
-                continue  # one damaged packet; the frames after the next key frame are whole
-
-    def frame_at(self, stamp: int) -> Any:
-        """The frame with this time stamp, or None."""
-        before = int(np.searchsorted(self._keys, stamp, side="right")) - 1
-        key = int(self._keys[before]) if before >= 0 else None
-        if key is not None and (self._here is None or key > self._here):
-            self._container.seek(key, stream=self._stream, backward=True)
-            self._frames, self._ahead = self._decoded(), None
-        while True:
-            frame = self._ahead if self._ahead is not None else next(self._frames, None)
-            self._ahead = None
-            if frame is None:
-                return None
-            # Raw streams give no stamp of their own to a frame, only that of its packet.
-            here = frame.pts if frame.pts is not None else frame.dts
-            if here is None or here < stamp:
-                continue
-            self._here = here
-            if here > stamp:
-                self._ahead = frame  # the one wanted is lost; this one may be the next wanted
-                return None
-            return frame
 
 
 def _picture(frame: Any, side: int | None, size: tuple[int, int]) -> Picture:
@@ -187,8 +145,26 @@ def _picture(frame: Any, side: int | None, size: tuple[int, int]) -> Picture:
     longest = max(width, height)
     if side is not None and longest > side:
         width, height = (max(1, round(n * side / longest)) for n in (width, height))
+    scaled = frame
     if (width, height) != (frame.width, frame.height):
-        frame = frame.reformat(width=width, height=height)
-    picture: Picture = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        scaled = frame.reformat(width=width, height=height)
+    return _upright(scaled.to_ndarray(format="rgb24"), _display_matrix(frame))
+
+
+def _display_matrix(frame: Any) -> NDArray[np.int32] | None:
+    found = frame.side_data.get("DISPLAYMATRIX")
+    return None if found is None else np.frombuffer(bytes(found), np.int32)
+
+
+def _upright(picture: Picture, matrix: NDArray[np.int32] | None) -> Picture:
+    """As it is to be shown: turned by the nearest quarter turns, and mirrored.
+
+    The matrix takes the place (x, y) of the stored picture to (a x + c y, b x + d y). Its angle
+    alone does not tell a mirrored picture from one that stands on its head.
+    """
+    if matrix is None or len(matrix) < 5:
+        return picture
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        picture, a, d = picture.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 from neurosparse.errors import FormatError, InputError
 from neurosparse.extras import extras_named
 
+# Frames a second of a stream that does not say: what FFmpeg takes for raw streams.
+_RATE = Fraction(25)
+# MPEG-PS (.mpg, .vob) writes a stamp a packet and not a frame. The others are counted on from it,
+# and come out differently behind a seek: there is one place to start, the first.
+_ONE_START = ("mpeg",)
+
 
 @dataclass(frozen=True)
 class VideoIndex:
@@ -34,6 +40,8 @@ class VideoIndex:
         Seconds from the first frame to the end of the last.
     width, height
         Of the picture as it is stored, in pixels.
+    counted
+        Whether the stamps are the numbers of the frames, as the file has none.
     """
 
     path: Path
@@ -43,6 +51,7 @@ class VideoIndex:
     duration: float
     width: int
     height: int
+    counted: bool = False
 
     @property
     def times(self) -> NDArray[np.float64]:
@@ -82,7 +91,8 @@ def index_video(path: str | Path) -> VideoIndex:
     """Read the time stamps of all frames; packets are read and not decoded.
 
     Real stamps and not ``index / rate``: a variable frame rate needs nothing more. Memory is 8
-    bytes a frame.
+    bytes a frame. A raw stream (``.h264``) has no stamps: its frames are counted, for which it is
+    decoded once, and follow one another at the rate that it says.
 
     Parameters
     ----------
@@ -116,13 +126,40 @@ def index_video(path: str | Path) -> VideoIndex:
             if not stamps:
                 raise FormatError(f"read {source}", found=f"{error.strerror}",
                                   expected="a video that FFmpeg can read") from error
+        if not stamps:
+            return _counted(source)
         ordered = np.unique(np.array(stamps, np.int64))
-        if not len(ordered) or stream.time_base is None:
-            raise FormatError(f"read {source}", found="a video without frames",
-                              expected="one frame or more")
+        if stream.time_base is None:
+            raise _without_frames(source)
         unit = stream.time_base
         last = lengths[int(ordered[-1])]
         width, height = int(stream.width), int(stream.height)
+        starts = keys[:1] if container.format.name in _ONE_START else keys
     span = float((int(ordered[-1]) - int(ordered[0]) + last) * unit)
-    return VideoIndex(source, ordered, np.unique(np.array(keys, np.int64)), unit, span,
+    return VideoIndex(source, ordered, np.unique(np.array(starts, np.int64)), unit, span,
                       width, height)
+
+
+def _counted(source: Path) -> VideoIndex:
+    import av
+
+    count = 0
+    with opened(source) as (container, stream):
+        stream.thread_type = "NONE"
+        for packet in container.demux(stream):
+            try:
+                count += len(packet.decode())
+            except av.FFmpegError:
+                continue
+        width, height = int(stream.width), int(stream.height)
+        rate = stream.average_rate or stream.guessed_rate or _RATE
+    if not count:
+        raise _without_frames(source)
+    unit = 1 / Fraction(rate)
+    return VideoIndex(source, np.arange(count, dtype=np.int64), np.zeros(1, np.int64), unit,
+                      float(count * unit), width, height, counted=True)
+
+
+def _without_frames(source: Path) -> FormatError:
+    return FormatError(f"read {source}", found="a video without frames",
+                       expected="one frame or more")

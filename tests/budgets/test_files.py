@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurosparse.budgets import Budget, Curves, Profile, allocate, arithmetic, read_budgets
+from neurosparse.budgets import (
+    Budget,
+    Curves,
+    Profile,
+    allocate,
+    arithmetic,
+    check_budget,
+    read_budgets,
+)
 from neurosparse.errors import BudgetError, FormatError, InputError
 
 
@@ -61,12 +70,40 @@ def test_several_budgets_in_one_file(tmp_path: Path) -> None:
     {"targets": [{"name": "a", "size": 5, "value": 1.2}]},
     {"targets": [{"name": "a", "size": 0, "value": 0.6}]},
     {"targets": [{"name": "a", "size": 5, "value": 0.6}] * 2},
+    {"total": {"asked": 0.6, "kept": float("nan")}},
+    {"total": {"asked": float("inf"), "kept": 0.6}},
+    {"targets": [{"name": "a", "size": 10**30, "value": 0.6}]},
+    *({"kind": kind, "total": {"asked": value, "kept": value},
+       "targets": [{"name": "a", "size": 5, "value": value}]}
+      for kind, value in (("heads", -3.7), ("tokens", float("nan")), ("bits", float("-inf")))),
+    {"kind": "rank", "total": {"asked": 0.6, "kept": 0.7}},
 ])
 def test_wrong_budgets_are_refused(change: dict[str, object], tmp_path: Path) -> None:
     raw = allocate(_profile(), 0.6).as_dict() | change
     (tmp_path / "b.json").write_text(json.dumps(raw))
     with pytest.raises(FormatError):
         Budget.read(tmp_path / "b.json")
+
+
+def test_tokens_of_frames_add_up_and_others_have_a_mean(tmp_path: Path) -> None:
+    raw = allocate(_profile(), 0.6).as_dict() | {
+        "targets": [{"name": f"frame.{i}", "size": 8 + i, "value": 4.0} for i in range(2)]}
+    for kind, kept in (("tokens", 8.0), ("tokens", 4.0), ("heads", 4.0)):
+        changed = raw | {"kind": kind, "total": {"asked": 4.0, "kept": kept}}
+        (tmp_path / "b.json").write_text(json.dumps(changed))
+        assert Budget.read(tmp_path / "b.json").total.kept == kept
+    (tmp_path / "b.json").write_text(json.dumps(changed | {"total": {"asked": 4, "kept": 8}}))
+    with pytest.raises(FormatError, match="mean is 4"):
+        Budget.read(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ('{"budgets": null}', "list"), ('{"budgets": {"a": 1}}', "list"), ('{"budgets": 5}', "list"),
+    ("[" * 100_000, "deeply")])
+def test_files_that_hold_no_list(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text(text)
+    with pytest.raises(FormatError, match=said):
+        read_budgets(tmp_path / "b.json")
 
 
 def test_absent_and_broken_files(tmp_path: Path) -> None:
@@ -106,6 +143,58 @@ def test_profile_hash_sees_every_measured_number() -> None:
     other.curves.error[0, 0] += 1e-9
     hashes.add(other.sha256)
     assert len(hashes) == 5
+
+
+def test_profile_hash_sees_names_and_shapes_and_not_what_the_budget_did() -> None:
+    numbers = np.arange(6.0)
+    hashes = set()
+    for rule, name, shape in (("a", "x", (2, 3)), ("b", "x", (2, 3)), ("a", "y", (2, 3)),
+                              ("a", "x", (3, 2))):
+        other = _profile()
+        other.evidence = {rule: {name: numbers.reshape(shape)}}
+        hashes.add(other.sha256)
+        other.depth = None  # joins the profile after the budget
+        assert other.sha256 in hashes
+    assert len(hashes) == 4
+
+
+def test_budgets_from_before_fit_their_profile() -> None:
+    profile = _profile()
+    # Written out: what a released version computed for this profile.
+    old = "f8db9109b0d381ecd674d69d6cbdf922a8f868aec5644a1fb0e6dbea33b0fcf6"
+    assert profile.old_sha256 == old != profile.sha256
+    budget = allocate(profile, 0.6)
+    for made_from in (old, profile.sha256):
+        rule = budget.rule.model_copy(update={"profile_sha256": made_from})
+        check_budget(budget.model_copy(update={"rule": rule}), profile=profile)
+    profile.norms = profile.norms + 1
+    with pytest.raises(BudgetError, match="decided from"):
+        check_budget(budget, profile=profile)
+
+
+def _replace(path: str, value: object) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        if path.startswith("@"):
+            file.attrs[path[1:]] = value
+            return
+        if path in file:
+            del file[path]
+        file[path] = value
+    return change
+
+
+@pytest.mark.parametrize("change", [
+    _replace("@version", "x"), _replace("@model", 3), _replace("@model", "[1]"),
+    _replace("@calibration", "{"), _replace("targets", np.ones(3)), _replace("evidence", 1.0),
+    _replace("evidence/propagation/z", 3.0), _replace("targets/name", np.ones(3)),
+    _replace("targets/size", np.ones(3)), _replace("targets/block", ["a", "b", "c"]),
+    _replace("targets/norm", ["a", "b", "c"]), _replace("curves", np.ones(2))])
+def test_damaged_profiles_are_refused(change: Callable[[h5py.File], None], tmp_path: Path) -> None:
+    _profile().write(tmp_path / "p.h5")
+    with h5py.File(tmp_path / "p.h5", "r+") as file:
+        change(file)
+    with pytest.raises(FormatError, match=r"found [^\n]+; expected [^\n]+$"):
+        Profile.read(tmp_path / "p.h5")
 
 
 def test_profile_without_the_later_parts(tmp_path: Path) -> None:

@@ -99,6 +99,12 @@ def test_allocate_takes_options_bounds_bits_and_multiples(place: Path,
          place / "q.json", "--overwrite")
     budget = ns.budgets.Budget.read(place / "q.json")
     assert all((8 * target.value) == int(8 * target.value) for target in budget.targets)
+    _run("allocate", place / "q.h5", "--sparsity", 0.5, "--rule", "owl", "--option",
+         "outlier_multiple=7", "--out", place / "q.json", "--overwrite")
+    assert ns.budgets.Budget.read(place / "q.json").rule.options == {"outlier_multiple": 7}
+    with pytest.raises(ns.errors.BudgetError, match="outlier_multiple"):
+        _run("allocate", place / "q.h5", "--sparsity", 0.5, "--rule", "owl", "--option",
+             "multiple=7", "--out", place / "q.json", "--overwrite")
 
 
 def test_wrong_inputs_are_named(place: Path) -> None:

@@ -143,6 +143,52 @@ def test_seconds_and_damage_as_goals(place: Path, tmp_path: Path) -> None:
     assert (best["tokens"], best["sparsity"]) == (8, 0.5)  # all is allowed: the cheapest
 
 
+@pytest.mark.parametrize(("more", "words"), [
+    (("--tokens", "nan,40"), "tokens [nan, 40.0]"), (("--tokens", "8,inf"), "tokens [8.0, inf]"),
+    (("--tokens", "10.7,40"), "tokens [10.7, 40.0]"), (("--tokens", "0,4"), "tokens [0.0, 4.0]"),
+    (("--sparsities", "0,nan"), "sparsities [0.0, nan]"),
+    (("--sparsities", "0,-0.5"), "sparsities [0.0, -0.5]"),
+    (("--sparsities", "0,1"), "sparsities [0.0, 1.0]")])
+def test_a_ladder_of_no_numbers_is_one_line(place: Path, tmp_path: Path, more: tuple[str, str],
+                                            words: str) -> None:
+    refused(run(*_budget(place, tmp_path / "out", "--flops", "0.5", *more)), words)
+    assert not (tmp_path / "out").exists()
+    watch = VideoOptions(model="m", token_budget=1)
+    assert JoinedOptions(watch, flops=1.0, tokens=(8.0, 16)).tokens == (8, 16)
+
+
+def test_answers_are_asked_for_before_anything_is_measured(place: Path, tmp_path: Path) -> None:
+    command = _budget(place, tmp_path / "out", "--flops", "0.5", "--damage", "loss", "--model",
+                      "no/where", questions="free.jsonl")
+    refused(run(*command), "free.jsonl", "line 1")
+    refused(run(*command, "--dry-run"), "free.jsonl", "line 1")
+
+
+def test_points_of_another_model_or_clip_are_not_gone_on_with(place: Path, tmp_path: Path
+                                                              ) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    for name in ("a.mp4", "questions.jsonl", "model"):
+        copy = shutil.copytree if name == "model" else shutil.copy
+        copy(place / name, tmp_path / name)
+    lines = (tmp_path / "questions.jsonl").read_text().splitlines()
+    (tmp_path / "questions.jsonl").write_text(lines[0])
+    command = _budget(tmp_path, tmp_path / "out", "--flops", "0.9", "--no-check", "--tokens",
+                      "8,64", "--calibration", "1")
+    first = run(*command)
+    assert first.code == 0, first.err
+    assert run(*command, "--resume").code == 0
+    write_video(tmp_path / "a.mp4", 11)
+    refused(run(*command, "--resume"), "other clips than")
+    shutil.copy(place / "a.mp4", tmp_path / "a.mp4")
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    save_file({name: one + 0.01 for name, one in weights.items()},
+              tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    refused(run(*command, "--resume"), "other weights than")
+
+
 @pytest.mark.slow
 def test_a_plan_and_bad_input(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -153,12 +199,12 @@ def test_a_plan_and_bad_input(place: Path, tmp_path: Path) -> None:
     refused(run(*_budget(place, tmp_path / "n")), "one above 0")
     refused(run(*_budget(place, tmp_path / "n", "--flops", "0.5", "--seconds", "1")), "one above 0")
     refused(run(*_budget(place, tmp_path / "n", "--flops", "0.5", "--damage", "loss",
-                    questions="free.jsonl")), "questions without a right answer")
+                    questions="free.jsonl")), "line 1", "answer as texts")
     refused(run(*_budget(place, tmp_path / "m", "--flops", "0.5", "--sparsities", "0.1,0.5")),
             "the first is 0")
     refused(run(*_budget(place, tmp_path / "m", "--flops", "0.5", "--tokens", "a,b")),
             "levels 'a,b'")
-    assert not (tmp_path / "m").exists() and not (tmp_path / "n" / "run.json").exists()
+    assert not (tmp_path / "m").exists() and not (tmp_path / "n").exists()
     (place / "none.jsonl").write_text("\n")
     refused(run(*_budget(place, tmp_path / "m", "--flops", "0.5", questions="none.jsonl")),
             "no record")

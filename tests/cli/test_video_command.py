@@ -175,6 +175,9 @@ def test_dry_run_reads_and_writes_nothing(place: Path, tmp_path: Path) -> None:
     (("--rule", "magic"), ("'magic'",)),
     (("--frames", "0"), ("frames 0",)),
     (("--power", "-1"), ("power",)),
+    (("--power", "nan"), ("ask: found power nan",)),
+    (("--option", "w1"), ("1 options", "2 to 26")),
+    (("--option", "w1", "--option", "w1"), ("'w1' twice",)),
     (("--model", "no/where/at/all"), ("no such file or folder",)),
     (("--device", "toaster"), ("'toaster'",)),
 ])
@@ -260,10 +263,10 @@ def test_cut_off_and_resumed(place: Path, tmp_path: Path) -> None:
     before = log.read_text().splitlines()
     assert len(before) == 4
     log.write_text("\n".join(before) + '\n{"number": 5, "vid')  # the machine went down
-    with pytest.raises(ResumeError, match="other questions or options"):
+    with pytest.raises(ResumeError, match=r"other options \(power\)"):
         video_eval(replace(options, power=3.0), questions, out=out, resume=True)
     for other in ({"scoring": "coarse"}, {"paraphrase": True}, {"stride": 5}):
-        with pytest.raises(ResumeError, match="other questions or options"):
+        with pytest.raises(ResumeError, match=f"other options .*{next(iter(other))}"):
             video_eval(replace(options, **other), questions, out=out, resume=True)
     seen: list[int] = []
     done = video_eval(options, questions, out=out, resume=True,

@@ -53,6 +53,26 @@ def test_what_does_not_fit_is_refused(level: str) -> None:
         for wrong in ((weight, gram[:4], order, counts), (weight, gram, order + 1, counts),
                       (weight, gram, order, counts[:, ::-1] * [[1, 0]] + [[1, 0]]),
                       (weight, gram, order, counts + 9), (weight, gram, order[:2], counts),
-                      (weight, gram, order, counts[:2])):
+                      (weight, gram, order, counts[:2]), (weight[0], gram, order, counts)):
             with pytest.raises(InputError, match="error curves"):
                 error_curves(*wrong)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("wrong", "words"), [
+    ({"order": [[2**32, 1]]}, "columns 1 to 4294967296"),
+    ({"order": [[0.9, 1.2]]}, "order of float"), ({"order": [[1, 1]]}, "column twice"),
+    ({"order": [[-1, 1]]}, "columns -1"), ({"counts": [[0.5, 1.9]]}, "counts of float"),
+    ({"counts": [[2**63, 2**63]]}, "counts that"),
+    ({"counts": [[-1, 2]]}, "counts that"), ({"weight": [[1.0, np.nan]]}, "a weight with NaN"),
+    ({"weight": [[1e300, 1.0]]}, "a weight with NaN"),
+    ({"gram": [[1.0, np.inf], [np.inf, 1.0]]}, "a gram with NaN"),
+])
+def test_numbers_that_a_cast_would_bend_are_refused(level: str, wrong: dict[str, object],
+                                                    words: str) -> None:
+    """Indices that wrap or lose their fraction, columns twice, and what is not finite."""
+    good = {"weight": [[1.0, 2.0]], "gram": np.eye(2), "order": [[0, 1]], "counts": [[1, 2]]}
+    with kernels.using(level):
+        assert error_curves(**good).tolist() == [1.0, 5.0]  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=words):
+            error_curves(**(good | wrong))  # type: ignore[arg-type]

@@ -28,12 +28,24 @@ def test_the_error_is_binomial() -> None:
 
 
 @pytest.mark.parametrize(("text", "want"), [
-    ("B", 1), ("(B) a cat", 1), ("B. a cat", 1), ("The answer is C.", 2), ("answer: a", 0),
+    ("B", 1), ("(B) a cat", 1), ("B. a cat", 1), ("The answer is C.", 2), ("Answer: A", 0),
+    ("A cat", 1), ("A cat is seen last.", 1), ("The answer is a cat.", 1), ("**B**", 1),
+    ("I think the answer: a cat", 1), ("answer (b)", 1), ("the answer is a", None), ("B\nas", 1),
+    ("A bird", None), ("The answer is A because", None), ("The answer is B because", 1),
+    ("see B.", None), ("Then B\nC", None),
     ("a cat", 1), ("It is a Cat, surely", 1), ("a dog or a cat", None), ("Because", None),
     ("D", None), ("A'dam", None), ("", None),
 ])
 def test_which_option_an_answer_names(text: str, want: int | None) -> None:
     assert choice_of(text, ("a dog", "a cat", "a catalogue")) == want
+
+
+def test_a_pronoun_is_no_option() -> None:
+    letters = tuple("abcdefghij")
+    assert choice_of("I am not sure.", letters) is None
+    assert choice_of("I am not sure.", tuple(f"w{i}" for i in range(10))) is None
+    assert choice_of("(i)", letters) == choice_of("The answer is I", letters) == 8
+    assert choice_of("c", ("c", "b", "a")) == 0  # the text before the letter
 
 
 def test_records(tmp_path: Path) -> None:
@@ -55,6 +67,29 @@ def test_records(tmp_path: Path) -> None:
     path.write_text("\n")
     with pytest.raises(InputError, match="no record"):
         read_questions(path)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"options": ["w1", "w1"]}, "the option 'w1' twice"),
+    ({"options": ["A. w1", "B. w1 "]}, "the option 'w1' twice"),
+    ({"options": ["w1", " "]}, "an empty option"), ({"question": " "}, "an empty question"),
+    ({"group": ["short"]}, "group"), ({"group": True}, "group"),
+])
+def test_what_cannot_be_asked_is_refused_at_its_line(tmp_path: Path, change: dict[str, Any],
+                                                     words: str) -> None:
+    path = tmp_path / "q.jsonl"
+    good = {"video": "a.mp4", "question": "q", "options": ["one", "two"], "answer": "A"}
+    path.write_text(json.dumps(good) + "\n" + json.dumps({**good, **change}))
+    with pytest.raises(FormatError, match=f"line 2: {words}"):
+        read_questions(path)
+
+
+def test_groups(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    good = {"video": "a.mp4", "question": "q", "options": ["one", "two"], "answer": "A"}
+    groups: list[dict[str, Any]] = [{}, {"group": None}, {"group": "long"}, {"group": 3}]
+    path.write_text("\n".join(json.dumps({**good, **one}) for one in groups))
+    assert [one.group for one in read_questions(path)] == ["", "", "long", "3"]
 
 
 def test_records_without_answers(tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurosparse.errors import InputError
-from neurosparse.pruning import lowest_by_row, row_counts, row_order
+from neurosparse.pruning import (
+    METHODS,
+    InputStatistics,
+    lowest_by_row,
+    lowest_overall,
+    row_counts,
+    row_order,
+)
+from neurosparse.pruning.choose import prune_linear
+from neurosparse.pruning.wanda_variant import lowest_by_share
 
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 40))
 
@@ -69,3 +78,30 @@ def test_selection_is_sorting_with_ties_and_nan(
 def test_counts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="7"):
         lowest_by_row(torch.ones(2, 3), 7)
+
+
+@given(shapes, st.floats(0, 1), st.integers(0, 1000),
+       st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]))
+def test_the_lowest_of_all_are_counted_with_nan(
+        shape: tuple[int, int], share: float, seed: int, dtype: torch.dtype) -> None:
+    """What is no number goes last, and the count is exact even where it must go."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(0, 4, shape, generator=generator).to(dtype)
+    scores[scores == 3] = torch.nan
+    drop = round(share * scores.numel())
+    keep = lowest_overall(scores, drop)
+    expected = torch.ones(scores.numel(), dtype=torch.bool)
+    expected[scores.flatten().argsort(stable=True)[:drop]] = False
+    assert torch.equal(keep.flatten(), expected)
+
+
+@pytest.mark.parametrize("drop", [-1, 7])
+def test_every_mask_refuses_a_count_that_does_not_fit(drop: int) -> None:
+    for lowest in (lowest_by_row, lowest_overall, lowest_by_share):
+        with pytest.raises(InputError, match=f"{drop} entries"):
+            lowest(torch.ones(2, 3), drop)
+    for method in METHODS.values():
+        seen = InputStatistics(3, gram=True)
+        seen.add(torch.eye(3))
+        with pytest.raises(InputError, match=f"{drop} entries"):
+            prune_linear(torch.ones(2, 3), seen, drop, method)

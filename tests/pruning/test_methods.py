@@ -25,6 +25,7 @@ from neurosparse.pruning import (
     prune,
     sparse_least_squares,
 )
+from neurosparse.pruning.choose import prune_linear
 from neurosparse.pruning.wanda_variant import lowest_by_share
 
 
@@ -55,6 +56,15 @@ def test_variant_counts_are_exact_and_shares_equal(rows: int, columns: int, rate
     following = torch.where(keep, part, torch.inf).amin(1)
     # No row could give its next weight and still have given less than another has.
     assert bool((given_up.max() <= given_up + following + 1e-9).all())
+
+
+@given(st.integers(1, 4), st.integers(1, 8), st.floats(0, 1), st.integers(0, 99))
+def test_variant_counts_rows_without_a_sum(rows: int, columns: int, rate: float, seed: int
+                                           ) -> None:
+    chosen = torch.randint(0, 4, (rows, columns), generator=torch.Generator().manual_seed(seed))
+    scores = torch.tensor([0.0, 1.0, torch.inf, torch.nan])[chosen]
+    drop = round(rate * scores.numel())
+    assert int((~lowest_by_share(scores, drop)).sum()) == drop
 
 
 def test_variant_on_equal_scores() -> None:
@@ -201,6 +211,50 @@ def test_old_zeros_stay(method: str, pattern: str | None) -> None:
         weight = get_weight(model, target)
         assert bool((weight[old[target.name]] == 0).all())
         assert float((weight == 0).float().mean()) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["wanda", "wanda-variant", "ria", "dsnot"])
+def test_half_precision_weights_have_scores_in_float32(method: str) -> None:
+    """A norm of 141,000 is no float16: a zero weight times it must score zero, and go first."""
+    weight = torch.tensor([[0.0, 0.5, 0.6, 0.7]]).half()
+    inputs = torch.ones(20000, 4)
+    inputs[:, :2] = 1000.0
+    seen = InputStatistics(4)
+    seen.add(inputs)
+    found, _ = prune_linear(weight, seen, 2, METHODS[method])
+    assert found.dtype == torch.float16
+    assert torch.equal(found, weight * torch.tensor([0.0, 1.0, 0.0, 1.0]).half())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_scores_are_in_the_dtype_of_other_weights(dtype: torch.dtype) -> None:
+    """Measured masks of such models are made of these very numbers, ties included."""
+    weight, _, seen = _linear(3, 8, 1)
+    scores = find_method("wanda").scores(weight.to(dtype), seen)
+    assert scores.dtype == dtype
+    assert torch.equal(scores, weight.to(dtype).abs() * seen.norm.to(dtype))
+
+
+def test_splitting_does_not_know_how_large_weights_are() -> None:
+    """Squares of 2**60 times the Gram matrix are beyond float32; the solution is not."""
+    weight, _, seen = _linear(4, 8, 1)
+    small, _ = prune_linear(weight, seen, 16, METHODS["alps"])
+    large, note = prune_linear(weight * 2.0**60, seen, 16, METHODS["alps"])
+    assert note is None and torch.equal(large, small * 2.0**60)
+
+
+def test_splitting_without_a_solution_goes_by_the_diagonal_and_says_why() -> None:
+    weight, _, seen = _linear(4, 8, 1)
+    assert seen.gram is not None
+    found, note = prune_linear(weight * 1e36, seen, 16, METHODS["alps"])
+    assert note is not None and "weights up to" in note and int((found == 0).sum()) == 16
+    for wrong in (float("nan"), float("inf")):
+        seen.gram[1, 2] = seen.gram[2, 1] = wrong
+        found, note = prune_linear(weight, seen, 16, METHODS["alps"])
+        assert note is not None and note.startswith("Gram matrix not finite")
+        assert torch.equal(found != 0, lowest_by_row(METHODS["wanda"].scores(weight, seen), 16))
+        with pytest.raises(InputError, match="not finite"):
+            sparse_least_squares(seen.gram, weight, weight, 16)
 
 
 def test_solvers_refuse_what_they_cannot() -> None:

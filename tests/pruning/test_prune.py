@@ -179,3 +179,17 @@ def test_an_expert_never_reached_goes_by_magnitude_and_is_named() -> None:
         assert int((weight == 0).sum()) == weight.numel() // 2
         kept = torch.where(weight == 0, torch.inf, weight.abs()).amin(1)
         assert torch.isfinite(kept).all()
+
+
+@pytest.mark.parametrize("method", ["magnitude", "sparsegpt"])
+def test_the_report_counts_the_zeros_that_there_are(method: str) -> None:
+    """More old zeros than the budget takes: they all stay, are counted, and are named."""
+    model = llama()
+    linears(model)["1.mlp.up_proj"].weight[:40] = 0.0
+    report = prune(model, allocate(sizes_only(model), 0.5), tokens(), method=method,
+                   keep_zeros=True)
+    for name, linear in linears(model).items():
+        assert report.dropped[f"model.layers.{name}"] == int((linear.weight == 0).sum()), name
+    assert report.dropped["model.layers.1.mlp.up_proj"] == 40 * 32
+    assert report.notes == ["model.layers.1.mlp.up_proj: 1280 zeros, the budget asks for 768"]
+    assert report.sparsity > 0.5

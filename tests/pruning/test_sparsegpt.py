@@ -117,3 +117,51 @@ def test_a_model_is_pruned_exactly_and_notes_name_the_linear() -> None:
                       lambda gram, damping: (None, 100.0))
         notes = prune(broken, allocate(sizes_only(broken), 0.5), tokens, method="sparsegpt").notes
     assert len(notes) == 21 and notes[0].startswith("model.layers.0.self_attn")
+
+
+@given(st.integers(1, 6), st.integers(1, 40), st.floats(0, 1), st.floats(0, 1),
+       st.integers(1, 50), st.booleans(), st.integers(1, 50))
+def test_old_zeros_wherever_they_are_do_not_change_the_count(
+        rows: int, width: int, rate: float, old: float, block: int, late: bool, seed: int) -> None:
+    """Blocks leave room for the zeros of later ones; more zeros than may go all stay."""
+    weight, _, statistics = _case(rows, width, 2 * width + 3, seed)
+    gone = torch.rand(rows, width, generator=torch.Generator().manual_seed(seed)) < old
+    if late:
+        gone[:, : width // 2] = False
+    weight[gone] = 0.0
+    drop = round(rate * weight.numel())
+    found, _ = SparseGPT(block).solve(weight, statistics, drop, allowed=weight != 0)
+    assert bool((found[gone] == 0).all())
+    assert int((found == 0).sum()) == max(drop, int(gone.sum()))
+
+
+def test_zeros_in_the_last_columns() -> None:
+    """Half of all entries, half of them asked for: nothing else may go (the audit's case)."""
+    weight, _, statistics = _case(8, 256, 600, 1)
+    weight[:, 128:] = 0.0
+    found, _ = SparseGPT().solve(weight, statistics, 1024, allowed=weight != 0)
+    assert torch.equal(found != 0, weight != 0)
+
+
+def test_nothing_forbidden_is_the_same_bit_for_bit() -> None:
+    weight, _, statistics = _case(7, 300, 700, 2)
+    plain, _ = SparseGPT().solve(weight, statistics, 999)
+    allowed, _ = SparseGPT().solve(weight, statistics, 999, allowed=weight != 0)
+    assert torch.equal(plain, allowed)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (9, 1), (3, 4)])
+def test_the_weight_given_is_left_alone(shape: tuple[int, int]) -> None:
+    weight, _, statistics = _case(*shape, 30, 3)
+    before = weight.clone()
+    SparseGPT().solve(weight, statistics, weight.numel() // 2)
+    assert torch.equal(weight, before)
+
+
+def test_the_diagonal_keeps_old_zeros_and_the_count() -> None:
+    weight, _, statistics = _case(4, 6, 20, 4)
+    assert statistics.gram is not None
+    statistics.gram[0, 0] = float("nan")
+    weight[0] = 0.0  # more than the row's share
+    found, note = SparseGPT().solve(weight, statistics, 12, allowed=weight != 0)
+    assert note is not None and int((found == 0).sum()) == 12

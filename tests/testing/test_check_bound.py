@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from neurosparse.errors import InputError
 from neurosparse.propagation import Layer, ball_bound, chain_bounds, data_bound, errors
@@ -74,6 +76,26 @@ def test_bad_bounds_are_named() -> None:
         check_bound(lambda a, x: float("nan"))
     with pytest.raises(InputError, match="'upper' or 'lower'"):
         check_bound(data_bound, side="both")  # type: ignore[arg-type]
+
+
+def test_a_bound_that_fails_in_two_ways_gives_one_error() -> None:
+    def both(layers: list[Layer], x: np.ndarray) -> np.ndarray:
+        return data_bound(layers, x) * (np.nan if x.sum() > 0 else 0.5)
+
+    with pytest.raises((BoundViolated, InputError)):
+        check_bound(both)
+
+
+def test_inside_a_test_of_hypothesis_that_says_so() -> None:
+    seen: list[int] = []
+
+    def check(number: int) -> None:
+        seen.append(check_bound(data_bound, examples=3).examples)
+
+    few = settings(max_examples=2, database=None, deadline=None,
+                   suppress_health_check=[HealthCheck.nested_given])
+    few(given(st.integers())(check))()
+    assert seen and min(seen) > 0
 
 
 def test_no_error_no_ratio() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
 from neurosparse.errors import InputError, MissingExtraError
 from neurosparse.propagation import Layer, chain_error
@@ -59,6 +60,21 @@ def test_bad_limits_are_named() -> None:
         inputs(2, largest=0.0)
     with pytest.raises(InputError, match="at least one of each"):
         find(chains(max_layers=0), lambda a: True)
+
+
+@pytest.mark.parametrize(("largest", "reached"), [
+    (0.015, 0.01), (2.999, 2.99), (0.29, 0.29), (3.0, 3.0)])
+def test_no_entry_is_above_the_largest(largest: float, reached: float) -> None:
+    entries = inputs(1, largest=largest)
+    with pytest.raises(NoSuchExample):
+        find(entries, lambda v: abs(v[0]) > reached)
+    assert find(entries, lambda v: v[0] >= reached)[0] == reached <= largest
+
+
+@pytest.mark.parametrize("largest", [float("nan"), float("inf"), 0.0])
+def test_the_largest_is_a_number(largest: float) -> None:
+    with pytest.raises(InputError, match="largest"):
+        inputs(1, largest=largest)
 
 
 def test_without_hypothesis_the_message_says_what_to_install(

@@ -105,7 +105,9 @@ def test_no_frame_has_fewer_than_the_floor(scores, budget, floor):
     assume(budget >= floor)
     found = assign_tokens(scores, budget, full=(4, 4), floor=floor)
     kept = found.tokens[found.tokens > 0]
-    assert kept.min() >= floor and kept.sum() == min(budget, 16 * len(scores))
+    # So many frames can have the floor, and hold 16 each.
+    assert kept.min() >= floor
+    assert kept.sum() == min(budget, 16 * min(len(scores), budget // floor))
     assert found.kept.tolist() == np.flatnonzero(found.tokens).tolist()
 
 
@@ -121,6 +123,37 @@ def test_fewest_frames_are_dropped():
                    if k == 1 or (w := scores[order[:k]] ** 2)[-1] / w.sum() * budget >= floor)
         assert len(found.kept) == most
         assert set(found.kept.tolist()) == set(order[:most].tolist())
+
+
+def test_frames_that_hold_the_budget_are_kept():
+    """Against every set of frames: the most that one can hold, by the best set that can."""
+    found = assign_tokens([3, 2, 1], 6, full=(2, 2), floor=4)
+    assert found.tokens.tolist() == [4, 0, 0] and found.total == 4 and found.asked == 6
+    assert any("fewer than the 6 asked: each has 4 or none" in note for note in found.notes)
+    # The first two hold 6.
+    found = assign_tokens([3, 2, 1], 7, full=[(1, 3), (1, 3), (2, 2)], floor=3)
+    assert found.tokens.tolist() == [3, 0, 4]
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        count, floor = int(rng.integers(1, 6)), int(rng.integers(1, 5))
+        caps = rng.integers(floor, 9, count)
+        budget = int(rng.integers(floor, caps.sum() + 3))
+        given = assign_tokens(rng.permutation(count) + 1.0, budget, floor=floor,
+                              full=[(1, int(cap)) for cap in caps]).tokens
+        reach = max(min(budget, int(caps[list(some)].sum())) for size in range(1, count + 1)
+                    for some in itertools.combinations(range(count), size)
+                    if floor * size <= budget)
+        assert given.sum() == reach and np.all(given <= caps)
+        assert given[given > 0].min() >= floor
+
+
+@pytest.mark.parametrize("budget", [3.7, float("nan"), float("inf"), "5", None])
+def test_tokens_are_whole(budget):
+    with pytest.raises(BudgetError, match="a whole number"):
+        assign_tokens([1, 2, 3], budget, full=(2, 2))
+    with pytest.raises(BudgetError, match=r"a floor of .*a whole number"):
+        assign_tokens([1, 2, 3], 6, full=(2, 2), floor=budget)
+    assert assign_tokens([1, 1], np.int64(4), full=(2, 2)).total == 4
 
 
 @pytest.mark.parametrize("scores", [[0.0] * 4, [np.nan] * 4, [np.inf, np.nan, -np.inf, np.nan]])

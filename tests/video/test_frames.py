@@ -83,13 +83,13 @@ def decoded(monkeypatch):
     """Time stamps of all frames that are decoded from now on."""
     found: list[int] = []
 
-    class Counting(frames._Decoder):
+    class Counting(frames.Decoder):
         def _decoded(self):
             for frame in super()._decoded():
                 found.append(frame.pts)
                 yield frame
 
-    monkeypatch.setattr(frames, "_Decoder", Counting)
+    monkeypatch.setattr(frames, "Decoder", Counting)
     return found
 
 

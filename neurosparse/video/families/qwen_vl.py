@@ -8,9 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurosparse.errors import FormatError
 from neurosparse.video.families.family import Family, Features, Picture, Shown, flat, pooled
 from neurosparse.video.families.mrope import sequence_positions
 from neurosparse.video.processor import VideoProcessor, as_images
+
+# What the image processor of Qwen takes; its own error would end a run over many videos.
+_THINNEST = 200
 
 
 def paired_patches(
@@ -26,7 +30,17 @@ def paired_patches(
     patches : shape (units * patches, channels * together * patch * patch)
     grid : shape (1, 3)
         Units, rows and columns of patches.
+
+    Raises
+    ------
+    FormatError
+        Pictures too long and thin for the image processor.
     """
+    for picture in pictures:
+        height, width = picture.shape[:2]
+        if max(height, width) > _THINNEST * min(height, width):
+            raise FormatError("encode frames", found=f"pictures of {width} x {height} pixels",
+                              expected=f"a side at most {_THINNEST} times as long as the other")
     whole = list(pictures) + [pictures[-1]] * (-len(pictures) % together)
     out = processor.image_processor(images=as_images(whole), return_tensors="pt")
     values, grid = out["pixel_values"], out["image_grid_thw"][0]
