@@ -129,7 +129,8 @@ def check_names(found: dict[str, Any], names: Iterable[str], every: Iterable[str
         # by their number: a model without its head has other names for the same linears
         told = set(every)
         if len(told) != len(there):
-            raise FormatError(f"read {where}", found=f"{len(there)} packed matrices",
+            named = f", not {min(told ^ there)}" if told & there else ""
+            raise FormatError(f"read {where}", found=f"{len(there)} packed matrices{named}",
                               expected=f"{len(told)}, all linears of the blocks of config.json")
         return
     told = set(lengthen(found["packed"]))

@@ -105,11 +105,11 @@ def test_pack_stores_four_bits_with_scales_of_groups(source: str, place: Path) -
                                                 ("packed", "int8")])
 def test_pack_rounds_by_inputs_and_keeps_the_mask(source: str, values: str, place: Path) -> None:
     (place / "text.txt").write_text(tiny_text())
-    more = ["--values", values, "--calibration", place / "text.txt", "--windows", 4,
-            "--window-length", 32, "--overwrite", "--out"]
+    text = ["--calibration", place / "text.txt", "--windows", 4, "--window-length", 32]
+    more = ["--values", values, "--overwrite", "--out"]
     near, known = place / f"near-{values}", place / f"known-{values}"
     assert run("pack", place / source, *more, near).code == 0
-    done = run("pack", place / source, *more, known, "--rounding", "gptq")
+    done = run("pack", place / source, *more, known, "--rounding", "gptq", *text)
     assert done.code == 0, done.err
     tokens = torch.randint(3, 60, (4, 32), generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
