@@ -84,6 +84,9 @@ class LosaOptions:
             raise InputError("adapt", found=f"rank {self.rank}, most {self.most}, windows "
                                             f"{self.windows}, every {self.every}",
                              expected="1 <= rank <= most, and windows and every at least 1")
+        if self.steps < 1 or not 0 <= self.dropout < 1:
+            raise InputError("adapt", found=f"steps {self.steps}, dropout {self.dropout:g}",
+                             expected="at least 1 step, dropout in [0, 1)")
         if self.ranks == "damage" and self.rule != "propagation":
             raise InputError("adapt", found=f"ranks by damage with rule {self.rule!r}",
                              expected="rule 'propagation', which measures it")

@@ -61,14 +61,22 @@ class TrainOptions:
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        good = (self.learning_rate > 0 and 0 <= self.warmup < 1 and self.batch_size >= 1
-                and self.clip > 0 and self.weight_decay >= 0 and 0 <= self.distill <= 1
-                and self.distill_blocks >= 0
-                and (self.micro_batch is None or 1 <= self.micro_batch <= self.batch_size))
-        if not good:
-            raise InputError("train", found=str(self),
-                             expected="a positive rate and clip, warmup in [0, 1), distill in "
-                                      "[0, 1], micro_batch at most batch_size")
+        micro = self.micro_batch
+        checks = {
+            "learning_rate": (0 < self.learning_rate < math.inf, "a number > 0"),
+            "warmup": (0 <= self.warmup < 1, "a share in [0, 1)"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "clip": (self.clip > 0, "a number > 0"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "a number >= 0"),
+            "distill": (0 <= self.distill <= 1, "a share in [0, 1]"),
+            "distill_blocks": (0 <= self.distill_blocks < math.inf, "a number >= 0"),
+            "micro_batch": (micro is None or 1 <= micro <= self.batch_size,
+                            f"1 to {self.batch_size}, the batch_size"),
+        }
+        for name, (good, expected) in checks.items():
+            if not good:
+                raise InputError("train", found=f"{name} {getattr(self, name)!r}",
+                                 expected=expected)
 
     @property
     def taught(self) -> bool:

@@ -50,7 +50,8 @@ class AdaptOptions:
     Raises
     ------
     InputError
-        An unknown kind of values or products, or a size of groups that the kind has not.
+        An unknown kind of values or products, a size of groups that the kind has not, or a number
+        out of its range.
     """
 
     model: str
@@ -73,6 +74,11 @@ class AdaptOptions:
         if self.products not in PRODUCTS:
             raise InputError("adapt", found=f"products {self.products!r}",
                              expected=" or ".join(PRODUCTS))
+        least = {"tokens": 1, "window_length": 2, "report_windows": 1}
+        for name, few in least.items():
+            given = getattr(self, name)
+            if given is not None and given < few:
+                raise InputError("adapt", found=f"{name} {given}", expected=f"at least {few}")
 
 
 @dataclass(frozen=True)
