@@ -44,6 +44,27 @@ def translated_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def check_can_hold(folder: Path, option: str = "--out") -> None:
+    """Refuse a place that is no folder and cannot become one; nothing is written to find out.
+
+    Raises
+    ------
+    StorageError
+        It is a file or lies below one, or may not be written; the option that named it is said.
+    """
+    with translated_errors(folder):
+        whole = folder.absolute()
+        nearest = next(place for place in (whole, *whole.parents) if place.exists())
+        wrong = None
+        if not nearest.is_dir():
+            wrong = f"the file {nearest} ({os.strerror(errno.ENOTDIR)})"
+        elif not os.access(nearest, os.W_OK | os.X_OK):
+            wrong = f"{nearest} ({os.strerror(errno.EACCES)})"
+        if wrong is not None:
+            raise StorageError(f"write {folder}", found=wrong, expected="a folder you may write",
+                               mend=f"Choose another folder with {option}.")
+
+
 def _is_of(path: Path, error: Exception) -> bool:
     """Whether what does not exist is the place itself: /proc takes no folder, and says so."""
     name, beside = getattr(error, "filename", None), f".{path.name}."

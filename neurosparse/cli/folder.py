@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosparse.errors import InputError, ResumeError
+from neurosparse.files import check_can_hold
 from neurosparse.records import RunRecord
 
 RECORD = "run.json"
@@ -34,7 +35,9 @@ class Folder:
     Raises
     ------
     InputError
-        The folder holds results and neither was asked for, or it is a file.
+        The folder holds results and neither was asked for.
+    StorageError
+        It is a file, or may not be written.
     ResumeError
         What lies there was made with other arguments.
     """
@@ -44,8 +47,7 @@ class Folder:
         self.path = Path(out)
         self.operation = command
         self.going_on = False
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(command, found=f"the file {self.path}", expected="a folder as --out")
+        check_can_hold(self.path)
         if resume and overwrite:
             raise InputError(command, found="--resume with --overwrite", expected="one of them")
         found = [file for pattern in products for file in sorted(self.path.glob(pattern))]

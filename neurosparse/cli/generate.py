@@ -39,12 +39,13 @@ def command(
 
     if dry_run:
         from neurosparse.models import resolve
-        from neurosparse.models.loading import find_device
+        from neurosparse.models.loading import check_dtype, find_device
         from neurosparse.sparse import is_bitmask, is_packed
         from neurosparse.sparse.loops import check_loop
 
         check_loop(loop)
         check_settings(max_new_tokens, temperature)
+        check_dtype(f"load {model}", dtype)
         find_device(f"load {model}", device)
         if not (is_packed(model) or is_bitmask(model)):
             resolve(model)

@@ -80,10 +80,7 @@ def load(
         The architecture is unknown, or a device map would put weights on disk.
     """
     operation = f"load {name}"
-    if dtype not in (*_DTYPES, "auto"):
-        raise InputError(
-            operation, found=f"dtype={dtype!r}", expected=", ".join([*sorted(_DTYPES), "auto"])
-        )
+    check_dtype(operation, dtype)
     where = find_device(operation, device)
     source = resolve(name)
     if stream and (source.gguf_file is not None or device_map is not None):
@@ -187,6 +184,19 @@ def find_device(operation: str, device: str) -> torch.device:
             operation, found=f"device={device!r}", expected="a device that this machine has"
         ) from error
     return where
+
+
+def check_dtype(operation: str, dtype: str) -> None:
+    """Refuse a dtype that models are not loaded in.
+
+    Raises
+    ------
+    InputError
+        It is none of float32, bfloat16, float16 and auto.
+    """
+    if dtype not in (*_DTYPES, "auto"):
+        raise InputError(operation, found=f"dtype={dtype!r}",
+                         expected=", ".join([*sorted(_DTYPES), "auto"]))
 
 
 def _torch_dtype(dtype: str, source: ModelSource) -> torch.dtype:

@@ -27,7 +27,7 @@ from neurosparse.models import (
     windows,
 )
 from neurosparse.pipeline.local_completion import LocalCompletion
-from neurosparse.pipeline.structured_checks import check_units
+from neurosparse.pipeline.structured_checks import search_groups
 from neurosparse.pipeline.structured_fitness import MEASURES, StructuredFitness
 from neurosparse.pipeline.structured_rates import rates_by_rule, rates_of_sites
 from neurosparse.progress import Progress, silent
@@ -35,8 +35,7 @@ from neurosparse.pruning.structured import (
     METRICS,
     Group,
     Ladder,
-    check_room,
-    find_groups,
+    check_units,
     has_ladder,
     make_ladders,
     structured_scores,
@@ -158,9 +157,7 @@ def search_run(options: SearchOptions, out: str | Path, *, progress: Progress = 
     with record.timed("load"):
         loaded = load(options.model, dtype=options.dtype, device=options.device)
         calibration, selection = _texts(options, loaded)
-        groups = find_groups(loaded.model, heads=options.heads, round_to=options.round_to)
-        if options.start == "propagation":
-            check_room(groups, options.rate)
+        groups = search_groups(loaded.model, options)
         space = _space(options, loaded, groups)
     with record.timed("scores"):
         dtype = products_of(loaded.model, options.products)

@@ -7,27 +7,12 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from neurosparse.errors import InputError, ModelError
-from neurosparse.models import find_blocks
-from neurosparse.pruning.structured import Group, check_room, find_groups
-from neurosparse.pruning.structured.groups import HEADS
-from neurosparse.sparse.uneven import is_uneven
+from neurosparse.errors import InputError
+from neurosparse.pruning.structured import Group, check_droppable, check_room, find_groups
 
 if TYPE_CHECKING:
+    from neurosparse.pipeline.search_run import SearchOptions
     from neurosparse.pipeline.structured_step import StructuredOptions
-
-
-def check_units(operation: str, heads: str, round_to: int) -> None:
-    """Refuse unknown units of attention and multiples of neurons below one.
-
-    Raises
-    ------
-    InputError
-        As said.
-    """
-    if heads not in HEADS or round_to < 1:
-        raise InputError(operation, found=f"heads {heads!r}, round_to {round_to}",
-                         expected=f"heads {' or '.join(HEADS)}; at least 1")
 
 
 def even_folder(folder: Path) -> Path:
@@ -67,13 +52,8 @@ def check_cut(model: nn.Module, structured: StructuredOptions) -> list[Group]:
         All blocks are to go, or blocks of a model that was cut; experts of one that has none; a
         rate beyond what whole units give.
     """
-    blocks = len(find_blocks(model))
-    if structured.blocks >= blocks:
-        raise InputError("drop blocks", found=f"{structured.blocks} of {blocks} blocks",
-                         expected=f"0 to {blocks - 1}")
-    if structured.blocks and is_uneven(model):
-        raise ModelError("drop blocks", found="a model that was cut already",
-                         expected="whole blocks first, heads and neurons after")
+    if structured.blocks:
+        check_droppable(model, structured.blocks)
     groups = find_groups(model, heads=structured.heads, experts=structured.experts,
                          round_to=structured.round_to)
     if structured.experts and not any(group.site.kind == "experts" for group in groups):
@@ -81,4 +61,18 @@ def check_cut(model: nn.Module, structured: StructuredOptions) -> list[Group]:
                          expected="a mixture of experts")
     if structured.rate is not None and structured.rule == "propagation":
         check_room(groups, structured.rate)
+    return groups
+
+
+def search_groups(model: nn.Module, options: SearchOptions) -> list[Group]:
+    """The units of a search, whose start can be had.
+
+    Raises
+    ------
+    BudgetError
+        A rate beyond what whole units give.
+    """
+    groups = find_groups(model, heads=options.heads, round_to=options.round_to)
+    if options.proposer != "line" and options.start == "propagation":
+        check_room(groups, options.rate)
     return groups

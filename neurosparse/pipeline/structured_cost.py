@@ -13,9 +13,9 @@ from neurosparse.pipeline.plan import matmul_speed
 from neurosparse.pipeline.search_run import SearchOptions
 from neurosparse.pipeline.steps import StepOptions
 from neurosparse.pipeline.stored import kind_of_source
-from neurosparse.pipeline.structured_checks import check_cut
+from neurosparse.pipeline.structured_checks import check_cut, search_groups
 from neurosparse.pipeline.structured_step import StructuredOptions
-from neurosparse.pruning.structured import Group, check_room, few_tokens, find_groups, has_ladder
+from neurosparse.pruning.structured import Group, few_tokens, has_ladder
 from neurosparse.sparse.kinds import find_kind
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -82,9 +82,7 @@ def search_cost(options: SearchOptions) -> dict[str, Any]:
         As ``load_empty`` and ``find_groups``.
     """
     model = load_empty(options.model)
-    groups = find_groups(model, heads=options.heads, round_to=options.round_to)
-    if options.start == "propagation":
-        check_room(groups, options.rate)
+    groups = search_groups(model, options)
     speed, total, linears = matmul_speed(), _total(model), _linears(model)
     tokens = options.calibration_windows * options.window_length
     ladders = options.compensate == "least_squares" and all(has_ladder(g.site) for g in groups)

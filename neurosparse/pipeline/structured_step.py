@@ -27,7 +27,6 @@ from neurosparse.pipeline.stored import kind_of_source, round_to
 from neurosparse.pipeline.structured_checks import (
     check_cut,
     check_new,
-    check_units,
     even_folder,
 )
 from neurosparse.pipeline.structured_rates import rates_by_rule
@@ -37,6 +36,7 @@ from neurosparse.pruning.structured import (
     METRICS,
     StructuredReport,
     block_influence,
+    check_units,
     drop_blocks,
     find_groups,
     least_influence,

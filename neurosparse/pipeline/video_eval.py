@@ -16,8 +16,7 @@ import torch
 
 from neurosparse import kernels
 from neurosparse.errors import InputError, NeurosparseError, ResumeError
-from neurosparse.files import sha256, write_json, write_text
-from neurosparse.pipeline.video_folders import check_folder
+from neurosparse.files import check_can_hold, sha256, write_json, write_text
 from neurosparse.pipeline.video_identity import clip_digest, session_identity
 from neurosparse.pipeline.video_questions import VideoQuestion, choice_of, read_questions
 from neurosparse.pipeline.video_session import VideoOptions, VideoSession
@@ -70,7 +69,7 @@ def video_eval(
         of other clips.
     """
     folder, asked = Path(out), read_questions(questions)
-    check_folder("ask questions", folder, "--out")
+    check_can_hold(folder)
     chosen = _drawn(len(asked), limit, seed)
     head = {"format": _FORMAT, "version": _VERSION,
             "settings": {k: v for k, v in asdict(options).items() if k not in _FREE},

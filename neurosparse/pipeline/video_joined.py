@@ -22,7 +22,7 @@ from neurosparse.budgets import (
     write_budgets,
 )
 from neurosparse.errors import InputError, ResumeError
-from neurosparse.files import read_json, sha256, write_json, write_whole
+from neurosparse.files import check_can_hold, read_json, sha256, write_json, write_whole
 from neurosparse.measure.joined_points import (
     JoinedPoints,
     by_group,
@@ -40,7 +40,6 @@ from neurosparse.pipeline.video_calibration import (
     JoinedOptions,
     drawn_questions,
 )
-from neurosparse.pipeline.video_folders import check_folder
 from neurosparse.pipeline.video_questions import read_questions
 from neurosparse.pipeline.video_step import video_cost
 from neurosparse.progress import Progress, silent
@@ -86,7 +85,7 @@ def video_budget(options: JoinedOptions, questions: str | Path, *, out: str | Pa
         are neither to be gone on with nor replaced.
     """
     folder = Path(out)
-    check_folder("video budget", folder, "--out")
+    check_can_hold(folder)
     read_questions(questions, labelled=options.labelled)  # a wrong file is said first
     settings = {**options.settings(), "questions": sha256(questions)}
     _check(folder, settings, resume, overwrite)

@@ -11,7 +11,7 @@ import numpy as np
 
 from neurosparse.budgets import Budget
 from neurosparse.errors import BudgetError, InputError
-from neurosparse.pipeline.video_folders import check_folder
+from neurosparse.files import check_can_hold
 from neurosparse.pipeline.video_models import open_scorer, open_video_model
 from neurosparse.progress import Progress, silent
 from neurosparse.video import RESIZERS, Answer, Frames, ask, sample_frames
@@ -127,7 +127,7 @@ class VideoSession:
 
     def __init__(self, options: VideoOptions) -> None:
         if options.cache is not None:
-            check_folder("ask", options.cache, "--cache")
+            check_can_hold(Path(options.cache), "--cache")
         self.options = options
         self.main = open_video_model(options.model, dtype=options.dtype, device=options.device,
                                      converted=options.converted)

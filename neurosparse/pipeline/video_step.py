@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from neurosparse import kernels, report
 from neurosparse.errors import InputError
-from neurosparse.files import sha256, write_json, write_whole
+from neurosparse.files import check_can_hold, sha256, write_json, write_whole
 from neurosparse.models import resolve
 from neurosparse.pipeline.plan import matmul_speed
-from neurosparse.pipeline.video_folders import check_folder
 from neurosparse.pipeline.video_questions import wrong_question
 from neurosparse.pipeline.video_session import VideoOptions, VideoSession
 from neurosparse.progress import Progress, silent
@@ -62,7 +61,7 @@ def video_step(
         no question, or options of which nothing can be chosen.
     """
     folder = Path(out)
-    check_folder("ask", folder, "--out")
+    check_can_hold(folder)
     wrong = wrong_question(question, choices)
     if wrong is not None:
         raise InputError("ask", found=wrong[0], expected=wrong[1])

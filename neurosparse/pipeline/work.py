@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from neurosparse.errors import InputError
-from neurosparse.files import read_json, translated_errors, write_json
+from neurosparse.files import check_can_hold, read_json, translated_errors, write_json
 from neurosparse.records import check_same_run
 
 NAME = ".work"
@@ -107,13 +106,8 @@ def check_folder(folder: Path, *, resume: bool, overwrite: bool) -> None:
     StorageError
         It cannot be made or written.
     """
+    check_can_hold(folder)
     with translated_errors(folder):
-        whole = folder.absolute()
-        nearest = next(place for place in (whole, *whole.parents) if place.exists())
-        if not nearest.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
         unfinished = Work.in_folder(folder)
         results = any((folder / name).exists() for name in PRODUCTS)
     if overwrite:

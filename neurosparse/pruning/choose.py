@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from neurosparse.errors import InputError
-from neurosparse.pruning.masks import check_count, lowest_by_row
+from neurosparse.pruning.masks import check_count
 from neurosparse.pruning.methods import Method, has_mask, is_solver
-from neurosparse.pruning.nested import lowest_beyond
-from neurosparse.pruning.pattern import lowest_by_group
+from neurosparse.pruning.nested import lowest
 from neurosparse.pruning.statistics import InputStatistics
 
 
@@ -56,16 +55,12 @@ def prune_linear(weight: torch.Tensor, seen: InputStatistics | None, drop: int, 
     if is_solver(method) and seen is not None:
         allowed = weight != 0 if shape.keep_zeros else None
         return method.solve(weight, seen, drop, group=shape.group, allowed=allowed)
-    if shape.group is not None:
-        # Zeros score lowest in every method, so an old mask is kept by itself.
-        keep = lowest_by_group(method.scores(weight, seen), shape.group, drop)
-    elif has_mask(method) and seen is not None:
+    if shape.group is None and has_mask(method) and seen is not None:
         if shape.keep_zeros and method.name == "dsnot":
             raise InputError("prune", found="dsnot with keep_zeros", expected="another method",
                              mend="It would swap zeros back in; use wanda or ria.")
         keep = method.mask(weight, seen, drop)
     else:
-        scores = method.scores(weight, seen)
-        keep = (lowest_beyond(scores, drop, weight == 0) if shape.keep_zeros
-                else lowest_by_row(scores, drop))
+        keep = lowest(method.scores(weight, seen), drop, group=shape.group,
+                      gone=weight == 0 if shape.keep_zeros else None)
     return weight.masked_fill(~keep, 0.0), None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from neurosparse.pruning.masks import lowest_by_row
-from neurosparse.pruning.nested import lowest_beyond
-from neurosparse.pruning.pattern import lowest_by_group
+from neurosparse.pruning.nested import lowest
 
 
 def without_lowest(weight: torch.Tensor, scores: torch.Tensor, drop: int, *,
@@ -24,11 +22,6 @@ def without_lowest(weight: torch.Tensor, scores: torch.Tensor, drop: int, *,
     allowed : bool tensor of shape (out, in)
         Where a weight may stay.
     """
-    scores = torch.nan_to_num(scores)
-    if group is not None:
-        keep = lowest_by_group(scores, group, drop)
-    elif allowed is None:
-        keep = lowest_by_row(scores, drop)
-    else:
-        keep = lowest_beyond(scores, drop, ~allowed)
+    keep = lowest(torch.nan_to_num(scores), drop, group=group,
+                  gone=None if allowed is None else ~allowed)
     return weight.masked_fill(~keep, 0.0)

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import torch
 
-from neurosparse.pruning.masks import row_counts
+from neurosparse.pruning.masks import lowest_by_row, row_counts
+from neurosparse.pruning.pattern import lowest_by_group
+
+
+def lowest(scores: torch.Tensor, drop: int, *, group: int | None = None,
+           gone: torch.Tensor | None = None) -> torch.Tensor:
+    """Keep-mask without the lowest scores: of every row, of groups, or beyond what is gone.
+
+    Parameters
+    ----------
+    scores : tensor of shape (rows, columns)
+    drop
+        Entries to drop in the whole matrix.
+    group
+        M of an N:M pattern. Zeros score lowest, so that an old mask is kept by itself.
+    gone : bool tensor of shape (rows, columns)
+        What goes whatever it scores.
+    """
+    if group is not None:
+        return lowest_by_group(scores, group, drop)
+    return lowest_by_row(scores, drop) if gone is None else lowest_beyond(scores, drop, gone)
 
 
 def lowest_beyond(scores: torch.Tensor, drop: int, gone: torch.Tensor) -> torch.Tensor:

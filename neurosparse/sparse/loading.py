@@ -15,13 +15,12 @@ from safetensors import SafetensorError
 
 from neurosparse.errors import FormatError, InputError, NeurosparseError
 from neurosparse.files import read_json
+from neurosparse.models.loading import check_dtype
 from neurosparse.models.quiet import quiet
 from neurosparse.sparse.bitmask import convert_bitmask, is_bitmask
 from neurosparse.sparse.description import METHOD, read_description
 from neurosparse.sparse.reading import can_read, read_model
 from neurosparse.sparse.writer import INDEX
-
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def register() -> None:
@@ -84,8 +83,7 @@ def load(folder: str | Path, *, dtype: str | torch.dtype = "float32",
         truncated or changed, tensors that do not fit the model.
     """
     name = str(dtype).removeprefix("torch.")
-    if name not in _DTYPES:
-        raise InputError("load", found=f"dtype={dtype}", expected=f"one of {', '.join(_DTYPES)}")
+    check_dtype("load", name)
     source = Path(folder)
     if not source.is_dir():
         raise InputError(f"load {source}", found="no such folder", expected="a packed model")

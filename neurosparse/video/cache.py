@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neurosparse.errors import FormatError, InputError
-from neurosparse.files import read_json, write_json
+from neurosparse.errors import FormatError
+from neurosparse.files import check_can_hold, read_json, write_json
 
 Floats = NDArray[np.float64]
 
@@ -38,15 +38,13 @@ class ScoreCache:
 
     Raises
     ------
-    InputError
-        It is a file.
+    StorageError
+        It is a file, or may not be written.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
-        if self._folder.is_file():
-            raise InputError("keep scores", found=f"the file {self._folder}",
-                             expected="a folder for the cache")
+        check_can_hold(self._folder, "--cache")
 
     def path(self, video: str, question: str, scorer: str) -> Path:
         """The file of one entry."""

@@ -204,8 +204,8 @@ def test_generate_refuses_and_stops_at_the_context(place: Path) -> None:
     refused(run("generate", place / "packed", "--prompt", "w1", "--chat"), "--no-chat")
     refused(run("generate", place / "packed", "--prompt", "w1", "--temperature", "-1"), "-1")
     refused(run("generate", place / "packed", "--prompt", "w1", "--device", "cuda:7"), "cuda:7")
-    for wrong, words in (({"--loop": "odd"}, "odd"), ({"--temperature": "-1"}, "-1"),
-                         ({"--device": "cuda:7"}, "cuda:7")):
+    for wrong, words in (({"--loop": "odd"}, "odd"), ({"--dtype": "odd"}, "odd"),
+                         ({"--temperature": "-1"}, "-1"), ({"--device": "cuda:7"}, "cuda:7")):
         refused(run("generate", place / "packed", "--prompt", "w1", "--dry-run",
                     *(word for pair in wrong.items() for word in pair)), words)
     refused(run("generate", place / "nowhere", "--prompt", "w1", "--dry-run"), "nowhere")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from video.saved_models import write_clip, write_video_model
 from video.video_files import write_video
 
-from neurosparse.errors import FormatError, ResumeError
+from neurosparse.errors import FormatError, ResumeError, StorageError
 from neurosparse.pipeline import VideoOptions, video_eval
 from neurosparse.pipeline.video_identity import clip_digest
 from neurosparse.video import ask
@@ -121,7 +121,7 @@ def test_a_cache_is_a_folder_from_python_too(place: Path) -> None:
     from video.tiny_video import tiny_video_model
 
     model, parts = tiny_video_model("llava-onevision")
-    with pytest.raises(ValueError, match="a folder for the cache"):
+    with pytest.raises(StorageError, match=r"the file .*q\.jsonl.* --cache"):
         ask(model, parts, place / "a.mp4", "what ?", token_budget=8, frames=2, decoupling="off",
             cache=place / "q.jsonl")
 

@@ -8,7 +8,7 @@ same with the output weights solved again) and ``cut`` (do it).
 
 from neurosparse.pruning.structured.compensate import few_tokens, least_squares, mean_output
 from neurosparse.pruning.structured.cut import cut, prune_structured
-from neurosparse.pruning.structured.groups import Group, check_room, find_groups, keep
+from neurosparse.pruning.structured.groups import Group, check_room, check_units, find_groups, keep
 from neurosparse.pruning.structured.ladder import Ladder, has_ladder, make_ladders, solved
 from neurosparse.pruning.structured.masks import masked
 from neurosparse.pruning.structured.metrics import METRICS
@@ -17,6 +17,7 @@ from neurosparse.pruning.structured.report import SiteCut, StructuredReport
 from neurosparse.pruning.structured.scores import structured_scores
 from neurosparse.pruning.structured.whole_blocks import (
     block_influence,
+    check_droppable,
     drop_blocks,
     least_influence,
 )
@@ -29,7 +30,9 @@ __all__ = [
     "SiteCut",
     "StructuredReport",
     "block_influence",
+    "check_droppable",
     "check_room",
+    "check_units",
     "choose",
     "cut",
     "drop_blocks",

@@ -71,6 +71,19 @@ class Group:
                    key=lambda choice: (abs(choice - dropped), choice))
 
 
+def check_units(operation: str, heads: str, round_to: int) -> None:
+    """Refuse unknown units of attention and multiples of neurons below one.
+
+    Raises
+    ------
+    InputError
+        As said.
+    """
+    if heads not in HEADS or round_to < 1:
+        raise InputError(operation, found=f"heads {heads!r}, round_to {round_to}",
+                         expected=f"heads {' or '.join(HEADS)}; round_to at least 1")
+
+
 def find_groups(model: nn.Module, *, heads: str = "groups", experts: bool = False,
                 round_to: int = 1) -> list[Group]:
     """The units of every attention and feed-forward map of a model, in order.
@@ -94,10 +107,7 @@ def find_groups(model: nn.Module, *, heads: str = "groups", experts: bool = Fals
     ModelError
         The architecture is not understood.
     """
-    if heads not in HEADS:
-        raise InputError("find groups", found=f"heads={heads!r}", expected=" or ".join(HEADS))
-    if round_to < 1:
-        raise InputError("find groups", found=f"round_to={round_to}", expected="at least 1")
+    check_units("find groups", heads, round_to)
     sizes: Counter[str] = Counter()
     for target in find_targets(model):
         sizes[f"{target.module_name}.{target.parameter}"] += target.size

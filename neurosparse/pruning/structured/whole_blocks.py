@@ -58,6 +58,28 @@ def least_influence(influence: Sequence[float], count: int) -> list[int]:
     return sorted(sorted(range(len(influence)), key=lambda i: (influence[i], i))[:count])
 
 
+def check_droppable(model: nn.Module, count: int) -> None:
+    """Refuse to drop so many blocks.
+
+    Raises
+    ------
+    InputError
+        None would stay.
+    ModelError
+        A streamed model, or one whose widths differ.
+    """
+    if is_streamed(model):
+        raise ModelError("drop blocks", found="a streamed model", expected="a model in memory",
+                         mend="Load it without stream=True.")
+    if is_uneven(model):
+        raise ModelError("drop blocks", found="a model that was cut already",
+                         expected="whole blocks first, heads and neurons after")
+    blocks = len(find_blocks(model))
+    if not count < blocks:
+        raise InputError("drop blocks", found=f"{count} of {blocks} blocks",
+                         expected=f"0 to {blocks - 1}")
+
+
 def drop_blocks(model: nn.Module, indices: Collection[int]) -> None:
     """Take blocks out, in place; the model saves, loads and generates like any of its class.
 
@@ -76,17 +98,12 @@ def drop_blocks(model: nn.Module, indices: Collection[int]) -> None:
         A streamed model, one whose widths differ, or blocks whose number the configuration does
         not tell.
     """
-    if is_streamed(model):
-        raise ModelError("drop blocks", found="a streamed model", expected="a model in memory",
-                         mend="Load it without stream=True.")
+    check_droppable(model, len(indices))
     blocks = find_blocks(model)
     gone = set(indices)
-    if is_uneven(model):
-        raise ModelError("drop blocks", found="a model that was cut already",
-                         expected="whole blocks first, heads and neurons after")
-    if len(gone) < len(indices) or not gone < set(range(len(blocks))):
+    if len(gone) < len(indices) or not gone <= set(range(len(blocks))):
         raise InputError("drop blocks", found=f"blocks {sorted(indices)}",
-                         expected=f"different ones of 0 to {len(blocks) - 1}, not all")
+                         expected=f"different ones of 0 to {len(blocks) - 1}")
     stay = [index for index in range(len(blocks)) if index not in gone]
     config = _config(model, len(blocks))
     path = blocks.names[0].rpartition(".")[0]
